@@ -1,0 +1,44 @@
+module lifeboat
+
+go 1.26
+
+require (
+	aead.dev/minisign v0.3.0 // signed jobs: whole and small, makes keys too
+	github.com/BurntSushi/toml v1.6.0 // jobs: strict about unknown keys (Undecoded)
+	github.com/diskfs/go-diskfs v1.9.4 // GPT tables, and only those: docs/FORMAT.md
+	github.com/google/renameio/v2 v2.0.2 // files that appear whole
+	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // the rescue system's address and boot file
+	github.com/klauspost/compress v1.20.3 // zstd; gzip that decodes faster than the standard library's
+	github.com/klauspost/pgzip v1.3.0 // .img.gz on all cores
+	github.com/manifoldco/promptui v0.9.0 // menus where the terminal can move its cursor
+	github.com/rogpeppe/go-internal v1.16.0 // testscript: the tool as its users meet it
+	github.com/spf13/cobra v1.10.2 // commands, help, completions, manual pages
+	github.com/therootcompany/xz v1.0.1 // .xz images; the faster of the Go decoders
+	github.com/u-root/u-root v0.16.0 // the rescue system: modules, cpio, mounts, its shell's commands
+	github.com/vishvananda/netlink v1.3.1 // links, addresses and routes of the rescue system
+	golang.org/x/sync v0.18.0 // errgroup: pipelines with a limit
+	golang.org/x/sys v0.45.0 // system calls that package syscall lacks
+	golang.org/x/term v0.43.0 // is it a terminal, how wide, raw mode
+	mvdan.cc/sh/v3 v3.11.0 // the rescue system's shell
+)
+
+require (
+	github.com/chzyer/readline v0.0.0-20180603132655-2972be24d48e // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
+	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/josharian/native v1.1.0 // indirect
+	github.com/mdlayher/packet v1.1.2 // indirect
+	github.com/mdlayher/socket v0.5.1 // indirect
+	github.com/pierrec/lz4/v4 v4.1.26 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
+	github.com/spf13/pflag v1.0.9 // indirect
+	github.com/u-root/uio v0.0.0-20240224005618-d2acac8f3701 // indirect
+	github.com/ulikunitz/xz v0.5.15 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+	go.yaml.in/yaml/v3 v3.0.4 // indirect
+	golang.org/x/crypto v0.51.0 // indirect
+	golang.org/x/net v0.55.0 // indirect
+	golang.org/x/tools v0.38.0 // indirect
+)
