@@ -1,0 +1,160 @@
+#!/bin/bash
+# need.sh: installs what tests and demo need on a fresh Debian 12, and fetches
+# the arm64 packages that the emulated boards boot.
+#
+#   need.sh test       all that "make test" uses
+#   need.sh demo       only what the demo uses
+#   need.sh debs DIR   arm64 packages, into DIR; nothing to do where they are
+#
+# It can be run again at any time; where all is there it takes under a second,
+# changes nothing and needs no rights. Every name that moves with time (kernel
+# versions, suites) stands in this file and in no other.
+set -euo pipefail
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+
+suite=bookworm
+kernel='6\.[0-9.]+\+deb12' # a kernel's version in its package's name; the newest is taken
+sources=/etc/apt/sources.list.d/lifeboat.sources
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Cards and disks: what makes them, and what judges ours.
+cards="mtools dosfstools e2fsprogs fdisk gdisk parted f2fs-tools btrfs-progs zstd xz-utils pigz zip unzip cpio"
+# Boards and guests. The Raspberry Pi 4 of QEMU is younger than Debian 12.
+boards="device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base iproute2 tcpdump u-boot-qemu u-boot-tools"
+backports="qemu-system-arm qemu-system-x86"
+backports_min=1:9.0
+guests="user-mode-linux uml-utilities e2fsck-static"
+# Other people's tools that read what we write, and write what we read.
+peers="partclone bmap-tools casync minisign tmux expect"
+
+# What the rescue image of a Raspberry Pi is made of, beside the two kernels.
+firmware=raspi-firmware
+arm64_debs="e2fsprogs libext2fs2 libcom-err2 libss2 libblkid1 libuuid1 libc6 dosfstools"
+
+say() { echo "need.sh: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# retry runs a command again while the mirror is being renewed.
+retry() {
+	local i
+	for i in 1 2 3 4; do
+		"$@" && return
+		say "again in 15 s: $*"
+		sleep 15
+	done
+	"$@"
+}
+
+# have tells whether all packages are installed.
+have() {
+	local p
+	for p; do
+		dpkg-query -W -f '${Status}\n' "$p" 2>/dev/null | grep -q 'ok installed' || return 1
+	done
+}
+
+have_backports() {
+	local p
+	for p in $backports; do
+		have "$p" && dpkg --compare-versions "$(dpkg-query -W -f '${Version}' "$p")" ge $backports_min || return 1
+	done
+}
+
+# add_sources names backports and the firmware's component, at the mirror that
+# this machine uses already, and the boards' architecture.
+add_sources() {
+	local uri
+	uri=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+		awk -v suite=$suite '$2 == suite && $3 == "main" { print $1; exit }')
+	[ -n "$uri" ] || uri=$(apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+		awk -v suite=$suite '$2 == suite && $3 == "main" { print $1; exit }')
+	[ -n "$uri" ] || die "this is not Debian 12 ($suite): install by hand: $wanted"
+	say "names $suite-backports and non-free-firmware in $sources, and the architecture arm64"
+	as_root tee $sources >/dev/null <<-END
+		# Written by testdata/need.sh of lifeboat, for its tests.
+		Types: deb
+		URIs: $uri
+		Suites: $suite-backports
+		Components: main
+		Signed-By: $keyring
+
+		Types: deb
+		URIs: $uri
+		Suites: $suite
+		Components: non-free-firmware
+		Signed-By: $keyring
+	END
+	as_root dpkg --add-architecture arm64
+}
+
+# update reads the mirror's lists, once a run.
+updated=
+update() {
+	[ -z "$updated" ] || return 0
+	[ -f $sources ] && dpkg --print-foreign-architectures | grep -qx arm64 || add_sources
+	retry as_root apt-get -qq update
+	updated=yes
+}
+
+install_all() {
+	local p missing=
+	wanted="$* $backports"
+	command -v apt-get >/dev/null || die "this is not Debian 12 ($suite): install by hand: $wanted"
+	for p; do have "$p" || missing+=" $p"; done
+	if [ -n "$missing" ]; then
+		say "installs:$missing"
+		update
+		retry as_root apt-get -qq install -y --no-install-recommends $missing >/dev/null
+	fi
+	if ! have_backports; then
+		say "installs from $suite-backports: $backports"
+		update
+		retry as_root apt-get -qq install -y --no-install-recommends -t $suite-backports $backports >/dev/null
+	fi
+	emulate
+}
+
+# emulate lets this kernel start arm64 programs through qemu-user: mmdebstrap
+# configures a Debian for the board with them. In a container nobody else does.
+emulate() {
+	local fs=/proc/sys/fs/binfmt_misc
+	[ ! -e $fs/qemu-aarch64 ] || return 0
+	say "registers qemu-aarch64 in binfmt_misc"
+	[ -e $fs/status ] || as_root mount -t binfmt_misc binfmt_misc $fs
+	as_root update-binfmts --import qemu-aarch64 >/dev/null 2>&1 || true
+	[ -e $fs/qemu-aarch64 ] || as_root update-binfmts --enable qemu-aarch64
+}
+
+# newest prints the newest package whose name matches.
+newest() {
+	apt-cache search --names-only "^$1\$" | cut -d' ' -f1 | sort -V | tail -1
+}
+
+fetch_debs() {
+	local dir=$1 full cloud p names=$firmware
+	[ ! -e "$dir/complete" ] || return 0
+	wanted="the arm64 packages"
+	update
+	full=$(newest "linux-image-${kernel}-arm64")
+	cloud=$(newest "linux-image-${kernel}-cloud-arm64")
+	[ -n "$full" ] && [ -n "$cloud" ] || die "no kernel linux-image-${kernel}-arm64 at the mirror"
+	for p in $full $cloud $arm64_debs; do names+=" $p:arm64"; done
+	say "fetches into $dir:$names"
+	rm -rf "$dir.new"
+	mkdir -p "$dir.new"
+	(cd "$dir.new" && retry apt-get -qq -o APT::Sandbox::User="$(id -un)" download $names)
+	touch "$dir.new/complete"
+	rm -rf "$dir"
+	mv "$dir.new" "$dir"
+}
+
+case ${1-} in
+test) install_all $cards $boards $guests $peers ;;
+demo) install_all $cards $boards ;;
+debs) fetch_debs "${2:?need.sh debs DIR}" ;;
+*) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 64 ;;
+esac
