@@ -74,10 +74,18 @@ const (
 // it.
 type Table struct {
 	Kind    TableKind  `json:"kind"`
-	ID      string     `json:"id,omitempty"`      // MBR: 8 lower-case hex digits; GPT: the disk's GUID
+	ID      string     `json:"id,omitempty"`      // MBR: 8 lower-case hex digits; GPT: the disk's GUID, lower case
 	Entries []Entry    `json:"entries,omitempty"` // by number
 	Code    []byte     `json:"code,omitempty"`    // bytes 0–439 of sector 0: boot code, kept always
 	Own     extent.Set `json:"own,omitempty"`     // the sectors that hold the table itself
+	Notes   []string   `json:"notes,omitempty"`   // what people should know of it, as sentences
+
+	// GPT only; zero means: as gdisk makes it. Boards whose boot loader lies
+	// where the entries would be have a shorter table, or one that was moved.
+	Slots  int     `json:"slots,omitempty"`  // how many entries there is room for
+	Array  int64   `json:"array,omitempty"`  // where the first entry array lies
+	First  int64   `json:"first,omitempty"`  // first byte that a part may use
+	Hybrid []Entry `json:"hybrid,omitempty"` // the lines of a hybrid MBR
 }
 
 // An Entry is one line of a table. Extended partitions of an MBR are entries
@@ -86,11 +94,12 @@ type Entry struct {
 	Num      int           `json:"num"`
 	Extent   extent.Extent `json:"extent"`
 	Type     string        `json:"type"`             // MBR: two lower-case hex digits; GPT: the type's GUID
-	UUID     string        `json:"uuid,omitempty"`   // as in PARTUUID=
+	UUID     string        `json:"uuid,omitempty"`   // as in PARTUUID=, lower case
 	Name     string        `json:"name,omitempty"`   // GPT only
 	Active   bool          `json:"active,omitempty"` // MBR's boot flag, GPT's legacy-boot attribute
 	Attrs    uint64        `json:"attrs,omitempty"`  // GPT's attribute bits
 	Extended bool          `json:"extended,omitempty"`
+	EBR      int64         `json:"ebr,omitempty"` // MBR, 5 and up: where the sector lies that holds this line
 }
 
 // Content says what a backup holds of a part.
