@@ -3,6 +3,7 @@
 package progress
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -75,4 +76,21 @@ func (s State) Left() time.Duration {
 		return -1
 	}
 	return time.Duration(float64(max(0, s.Total-s.Done)) / rate * float64(time.Second))
+}
+
+// Bytes writes a number of bytes for people: decimal units, as on the box of a
+// card, with three digits.
+func Bytes(n int64) string {
+	units := []string{"B", "kB", "MB", "GB", "TB", "PB"}
+	f, i := float64(n), 0
+	for ; f >= 999.5 && i < len(units)-1; i++ {
+		f /= 1000
+	}
+	switch {
+	case i == 0 || f >= 99.95:
+		return fmt.Sprintf("%.0f %s", f, units[i])
+	case f >= 9.995:
+		return fmt.Sprintf("%.1f %s", f, units[i])
+	}
+	return fmt.Sprintf("%.2f %s", f, units[i])
 }

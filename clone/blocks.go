@@ -1,0 +1,150 @@
+package clone
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"lifeboat/clone/extent"
+	"lifeboat/clone/manifest"
+)
+
+// zeroGranule is the length of the shortest run of zeros that becomes a record
+// of its own: shorter ones would cost more in small writes than they save.
+const zeroGranule = 64 << 10
+
+// Blocks is a source of used blocks: a disk that holds still, or a raw image.
+type Blocks struct {
+	r    io.ReaderAt
+	head *manifest.Head
+	used extent.Set
+}
+
+var _ Readable = (*Blocks)(nil)
+
+// NewBlocks surveys size bytes of r, which must not change. If r can be closed,
+// Close does it.
+func NewBlocks(r io.ReaderAt, size, sector int64) (*Blocks, error) {
+	head, used, err := survey(r, size, sector)
+	if err != nil {
+		return nil, err
+	}
+	return &Blocks{r, head, used}, nil
+}
+
+// Head is complete from the start.
+func (b *Blocks) Head() *manifest.Head { return b.head }
+
+// Used is what is in use on the disk: parts and the bytes outside of them.
+func (b *Blocks) Used() extent.Set { return b.used }
+
+// ReadAt reads the disk's bytes, used or not.
+func (b *Blocks) ReadAt(p []byte, off int64) (int, error) { return b.r.ReadAt(p, off) }
+
+// Open begins a pass; there may be several.
+func (b *Blocks) Open(_ context.Context, want extent.Set) (Pass, error) {
+	return &blockPass{r: b.r, todo: want.Intersect(b.used), used: b.used, buf: extent.Buffer()}, nil
+}
+
+// Close closes what NewBlocks was given, if that can be closed.
+func (b *Blocks) Close() error {
+	if c, ok := b.r.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+type blockPass struct {
+	// config
+	r    io.ReaderAt
+	used extent.Set
+	buf  *[extent.BufferSize]byte
+
+	// state
+	todo  extent.Set
+	chunk extent.Extent // what buf holds
+	at    int64         // the first byte of it that was not yielded yet
+}
+
+// Next reads one chunk after the other, and yields each in runs of data and of
+// zeros.
+func (p *blockPass) Next(ctx context.Context) (extent.Record, error) {
+	if err := ctx.Err(); err != nil {
+		return extent.Record{}, err
+	}
+	if p.at == p.chunk.End() {
+		if len(p.todo) == 0 {
+			return extent.Record{}, io.EOF
+		}
+		if err := p.read(); err != nil {
+			return extent.Record{}, err
+		}
+	}
+	data := p.buf[p.at-p.chunk.Off : p.chunk.Len]
+	n, zero := run(data)
+	rec := extent.Record{Extent: extent.Extent{Off: p.at, Len: int64(n)}, Data: data[:n]}
+	if zero {
+		rec.Kind, rec.Data = extent.Zero, nil
+	}
+	p.at += int64(n)
+	return rec, nil
+}
+
+// read fills the buffer with the next chunk. Chunks end at multiples of the
+// buffer's size, so that all but the first and last of an extent are aligned.
+func (p *blockPass) read() error {
+	next := &p.todo[0]
+	end := min(next.End(), (next.Off/extent.BufferSize+1)*extent.BufferSize)
+	p.chunk = extent.Extent{Off: next.Off, Len: end - next.Off}
+	p.at = next.Off
+	if _, err := p.r.ReadAt(p.buf[:p.chunk.Len], p.chunk.Off); err != nil {
+		p.at = p.chunk.End()
+		return fmt.Errorf("read %d bytes at %d: %w", p.chunk.Len, p.chunk.Off, noEOF(err))
+	}
+	next.Len -= p.chunk.Len
+	next.Off = p.chunk.End()
+	if next.Len == 0 {
+		p.todo = p.todo[1:]
+	}
+	return nil
+}
+
+// run is the length of what b begins with, and whether that is zeros.
+func run(b []byte) (n int, zero bool) {
+	zero = extent.IsZero(b[:min(zeroGranule, len(b))])
+	for n < len(b) {
+		piece := b[n:min(n+zeroGranule, len(b))]
+		if extent.IsZero(piece) != zero {
+			break
+		}
+		n += len(piece)
+	}
+	return n, zero
+}
+
+// noEOF turns an end of file where bytes were promised into an error that no
+// loop takes for the end of its work.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (p *blockPass) Tail() *manifest.Tail { return &manifest.Tail{Used: p.used} }
+
+func (p *blockPass) Close() error {
+	extent.Release(p.buf)
+	p.buf = nil
+	return nil
+}
+
+func sortByPlace(parts []manifest.Part) {
+	slices.SortFunc(parts, func(a, b manifest.Part) int {
+		if a.Extent.Off < b.Extent.Off {
+			return -1
+		}
+		return 1
+	})
+}

@@ -1,0 +1,115 @@
+package clone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sync/errgroup"
+
+	"lifeboat/clone/extent"
+	"lifeboat/clone/manifest"
+	"lifeboat/internal/progress"
+)
+
+// ahead is how many records may wait between source and sink: enough to keep
+// both busy, and a few MiB at most.
+const ahead = 4
+
+// A parcel is a record on its way, with the buffer that holds its bytes.
+type parcel struct {
+	extent.Record
+	buf *[extent.BufferSize]byte
+}
+
+// Copy brings what the source has in use of want into the sink. It is the one
+// loop between all sources and sinks. The sink must have been started, and is
+// neither committed nor aborted here. The tail is the pass's own.
+func Copy(ctx context.Context, s Source, want extent.Set, k Sink, m *progress.Meter) (_ *manifest.Tail, err error) {
+	pass, err := s.Open(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, pass.Close()) }()
+
+	parcels := make(chan parcel, ahead)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(parcels)
+		return readAll(ctx, pass, parcels)
+	})
+	group.Go(func() error { return writeAll(ctx, parcels, k, m) })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return pass.Tail(), nil
+}
+
+// readAll takes each record of the pass into a buffer of its own, because the
+// pass reuses what it yields.
+func readAll(ctx context.Context, pass Pass, parcels chan<- parcel) error {
+	for {
+		rec, err := pass.Next(ctx)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p := parcel{Record: rec}
+		if rec.Kind == extent.Data {
+			p.buf = extent.Buffer()
+			p.Data = p.buf[:copy(p.buf[:], rec.Data)]
+		}
+		select {
+		case parcels <- p:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// writeAll puts the records into the sink. What comes at or before the place of
+// an earlier record is a patch.
+func writeAll(ctx context.Context, parcels <-chan parcel, k Sink, m *progress.Meter) error {
+	end := int64(0)
+	for p := range parcels {
+		put := k.Put
+		if p.Off < end {
+			patcher, ok := k.(Patcher)
+			if !ok {
+				return fmt.Errorf("bytes at %d came a second time, and this output cannot be changed once written", p.Off)
+			}
+			put = patcher.Patch
+		}
+		if err := put(ctx, p.Record); err != nil {
+			return err
+		}
+		end = max(end, p.End())
+		m.Add(p.Len)
+		if p.buf != nil {
+			extent.Release(p.buf)
+		}
+	}
+	return ctx.Err()
+}
+
+// Save copies all that the source has in use into the sink and commits it: a
+// backup. The sink holds nothing, or is whole.
+func Save(ctx context.Context, s Source, h *manifest.Head, k Sink, m *progress.Meter) (*manifest.Tail, error) {
+	if err := k.Start(ctx, h); err != nil {
+		return nil, errors.Join(err, k.Abort(context.WithoutCancel(ctx)))
+	}
+	m.Phase("copy", h.Used())
+	all := extent.Of(extent.Extent{Off: 0, Len: h.Size})
+	tail, err := Copy(ctx, s, all, k, m)
+	if err == nil {
+		m.Phase("finish", -1)
+		err = k.Commit(ctx, tail)
+	}
+	if err != nil {
+		return nil, errors.Join(err, k.Abort(context.WithoutCancel(ctx)))
+	}
+	return tail, nil
+}

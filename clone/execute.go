@@ -1,0 +1,152 @@
+package clone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lifeboat/clone/disk"
+	"lifeboat/clone/filesystem"
+	"lifeboat/clone/identity"
+	"lifeboat/internal/progress"
+)
+
+// A TouchedError is what went wrong after the first write: the target holds
+// neither old nor new.
+type TouchedError struct{ Err error }
+
+func (e *TouchedError) Error() string { return e.Err.Error() }
+func (e *TouchedError) Unwrap() error { return e.Err }
+
+// A Report says what Execute did.
+type Report struct {
+	Used     int64              `json:"used"`    // bytes that the target has in use of the source's
+	Written  int64              `json:"written"` // bytes of them that had to be written
+	Same     int64              `json:"same"`    // bytes that were on the target already
+	Verified bool               `json:"verified"`
+	Elapsed  time.Duration      `json:"elapsed_ns"`
+	Findings []identity.Finding `json:"findings,omitempty"`
+	// Reservations are sentences: what is not as it should be, though the
+	// target was filled.
+	Reservations []string `json:"reservations,omitempty"`
+}
+
+// A Runner executes plans.
+type Runner struct {
+	Tools filesystem.Tools
+	Meter *progress.Meter
+	Logf  func(format string, args ...any)
+	Clock func() time.Time
+}
+
+// Execute does what the plan says. An error before the first write is returned
+// as it is, one behind it as a *TouchedError.
+func (r Runner) Execute(ctx context.Context, p *Plan, s Source, t *disk.Target) (*Report, error) {
+	if t.Size() != p.Target.Size {
+		return nil, fmt.Errorf("%s has %d bytes, the plan is for %d", t.Path(), t.Size(), p.Target.Size)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	e := &execution{Runner: r, plan: p, source: s, target: t, fill: newFiller(p, t)}
+	start := r.Clock()
+	for _, step := range p.Steps {
+		if err := e.do(ctx, step); err != nil {
+			return nil, &TouchedError{fmt.Errorf("%s: %w", describe(step), err)}
+		}
+	}
+	e.report.Elapsed = r.Clock().Sub(start)
+	return &e.report, nil
+}
+
+func describe(s Step) string {
+	if s.Part > 0 {
+		return fmt.Sprintf("%s part %d", s.Op, s.Part)
+	}
+	return string(s.Op)
+}
+
+// An execution is one run of a plan.
+type execution struct {
+	Runner
+	// config
+	plan   *Plan
+	source Source
+	target *disk.Target
+
+	// state
+	fill   *filler
+	copied bool
+	report Report
+}
+
+func (e *execution) logf(format string, args ...any) {
+	if e.Logf != nil {
+		e.Logf(format, args...)
+	}
+}
+
+func (e *execution) do(ctx context.Context, s Step) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	switch s.Op {
+	case Wipe:
+		return e.wipe(ctx)
+	case Move:
+		return e.copyAll(ctx)
+	case Swap:
+		return e.makeSwap(s)
+	case Verify:
+		return e.verify(ctx)
+	case Check:
+		return e.check(ctx, s)
+	case Resize:
+		return e.resize(ctx, s)
+	case Identity:
+		return e.identify(ctx)
+	case Table:
+		return e.writeTable(ctx)
+	}
+	panic("BUG: plan with unknown step " + string(s.Op))
+}
+
+// copyAll does all copy steps at once: a source is read in one ascending pass.
+func (e *execution) copyAll(ctx context.Context) error {
+	if e.copied {
+		return nil
+	}
+	e.copied = true
+	e.Meter.Phase("copy", e.plan.Moved())
+	if _, err := Copy(ctx, e.source, e.plan.Want(), e.fill, e.Meter); err != nil {
+		return err
+	}
+	if err := e.fill.layZeros(ctx, e.plan); err != nil {
+		return err
+	}
+	e.report.Written, e.report.Same = e.fill.Written, e.fill.Same
+	e.report.Used = e.fill.data.Bytes() + e.fill.zeros.Bytes()
+	e.logf("copied %d bytes, %d of them were there already", e.report.Used, e.report.Same)
+	return nil
+}
+
+func (e *execution) verify(ctx context.Context) error {
+	e.Meter.Phase("write out", -1)
+	if err := errors.Join(e.target.Sync(ctx), e.target.DropCache()); err != nil {
+		return err
+	}
+	e.Meter.Phase("verify", e.report.Used)
+	if err := e.fill.verify(ctx, e.Meter); err != nil {
+		return err
+	}
+	e.report.Verified = true
+	return nil
+}
+
+// reserve notes a reservation.
+func (e *execution) reserve(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	e.logf("%s", text)
+	e.report.Reservations = append(e.report.Reservations, text)
+}

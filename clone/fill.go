@@ -1,0 +1,240 @@
+package clone
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"sort"
+
+	"lifeboat/clone/extent"
+	"lifeboat/clone/manifest"
+)
+
+// medium is what a target can do; *disk.Target is one.
+type medium interface {
+	io.ReaderAt
+	io.WriterAt
+	WriteZeros(ctx context.Context, e extent.Extent) error
+}
+
+// A filler is the sink that lays a source's records at their places on the
+// target, and remembers what it laid there until it was read back.
+//
+// Zeros are not written at once: a packed image has zeros for what is in use
+// and zero, and for what is not in use alike. When all else lies on the target,
+// its own maps tell which of them must be written.
+type filler struct {
+	// config
+	moves []Step // of Op Move, by Src.Off
+	to    medium
+	hold  extent.Extent // place that is written last, empty where the table is
+
+	// state
+	sums    sums       // of what was laid down
+	data    extent.Set // where data lies
+	zeros   extent.Set // where zeros came
+	held    []byte     // what belongs at hold
+	compare comparer
+	Written int64 // bytes that had to be written
+	Same    int64 // bytes that were on the target already
+}
+
+var (
+	_ Sink    = (*filler)(nil)
+	_ Patcher = (*filler)(nil)
+)
+
+func newFiller(p *Plan, to medium) *filler {
+	f := &filler{to: to, sums: newSums()}
+	for _, s := range p.Steps {
+		if s.Op == Move {
+			f.moves = append(f.moves, s)
+		}
+	}
+	if p.Head.Table.Kind == manifest.NoTable {
+		f.hold = extent.Extent{Off: 0, Len: p.Target.Sector}
+		f.held = make([]byte, p.Target.Sector)
+	}
+	return f
+}
+
+// Start does nothing: the wipe is a step of its own.
+func (f *filler) Start(context.Context, *manifest.Head) error { return nil }
+
+// Commit does nothing: the steps behind the copy are Execute's.
+func (f *filler) Commit(context.Context, *manifest.Tail) error { return nil }
+
+// Abort does nothing: without its table the target holds neither old nor new.
+func (f *filler) Abort(context.Context) error { return nil }
+
+// Put lays a record at its places.
+func (f *filler) Put(_ context.Context, r extent.Record) error {
+	return f.eachPiece(r, f.place)
+}
+
+// Patch lays a record over what earlier ones laid.
+func (f *filler) Patch(_ context.Context, r extent.Record) error {
+	return f.eachPiece(r, func(piece extent.Record) error {
+		if err := f.forget(piece.Extent); err != nil {
+			return err
+		}
+		return f.place(piece)
+	})
+}
+
+// place takes a piece whose extent is one of the target.
+func (f *filler) place(piece extent.Record) error {
+	if piece.Len == 0 {
+		return nil
+	}
+	if piece.Kind == extent.Zero {
+		f.zeros = add(f.zeros, piece.Extent)
+		return nil
+	}
+	f.data = add(f.data, piece.Extent)
+	f.sums.add(piece.Off, piece.Data)
+	return f.lay(piece)
+}
+
+// forget takes back what was noted of e. The bytes are read for their sum, so
+// that verify still finds a target that lost them.
+func (f *filler) forget(e extent.Extent) error {
+	for _, old := range f.data.Clip(e) {
+		was := make([]byte, old.Len)
+		if _, err := f.to.ReadAt(was, old.Off); err != nil {
+			return fmt.Errorf("read back %d bytes at %d: %w", old.Len, old.Off, noEOF(err))
+		}
+		f.sums.remove(old.Off, was)
+	}
+	f.data, f.zeros = f.data.Subtract(extent.Of(e)), f.zeros.Subtract(extent.Of(e))
+	return nil
+}
+
+// eachPiece cuts a record where the steps cut the disk, and gives each piece
+// with its place on the target.
+func (f *filler) eachPiece(r extent.Record, do func(piece extent.Record) error) error {
+	first := sort.Search(len(f.moves), func(i int) bool { return f.moves[i].Src.End() > r.Off })
+	for _, m := range f.moves[first:] {
+		if m.Src.Off >= r.End() {
+			break
+		}
+		cut := r.Intersect(m.Src)
+		piece := extent.Record{Kind: r.Kind, Extent: extent.Extent{Off: cut.Off - m.Src.Off + m.Dst.Off, Len: cut.Len}}
+		if r.Kind == extent.Data {
+			piece.Data = r.Data[cut.Off-r.Off : cut.End()-r.Off]
+		}
+		if err := do(f.keep(piece)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep holds back the bytes that are written last, and returns the rest.
+func (f *filler) keep(piece extent.Record) extent.Record {
+	cut := piece.Intersect(f.hold)
+	if cut.Len == 0 || piece.Off != f.hold.Off {
+		return piece
+	}
+	if piece.Kind == extent.Data {
+		copy(f.held, piece.Data[:cut.Len])
+		piece.Data = piece.Data[cut.Len:]
+	}
+	piece.Extent = extent.Extent{Off: cut.End(), Len: piece.Len - cut.Len}
+	return piece
+}
+
+// lay writes a piece, unless the target holds it already.
+func (f *filler) lay(piece extent.Record) error {
+	same, err := f.compare.same(f.to, piece)
+	if err != nil {
+		return err
+	}
+	if same {
+		f.Same += piece.Len
+		return nil
+	}
+	if _, err := f.to.WriteAt(piece.Data, piece.Off); err != nil {
+		return fmt.Errorf("write %d bytes at %d: %w", piece.Len, piece.Off, err)
+	}
+	f.Written += piece.Len
+	return nil
+}
+
+// add puts e into a set, at its end where it belongs there.
+func add(s extent.Set, e extent.Extent) extent.Set {
+	if n := len(s); n == 0 || e.Off >= s[n-1].Off {
+		return s.Append(e)
+	}
+	return s.Union(extent.Of(e))
+}
+
+// A comparer looks whether the target already holds what is to be written: a
+// second run after an interruption writes only what is missing. On a target
+// where that is never so it soon looks only now and then.
+type comparer struct {
+	misses int
+	skip   int
+	buf    []byte
+}
+
+const (
+	patience = 8  // this many misses in a row, and
+	nap      = 63 // so many pieces are written without a look
+)
+
+func (c *comparer) same(r io.ReaderAt, piece extent.Record) (bool, error) {
+	if c.skip > 0 {
+		c.skip--
+		return false, nil
+	}
+	if c.buf == nil {
+		c.buf = extent.Buffer()[:]
+	}
+	have := c.buf[:piece.Len]
+	if _, err := r.ReadAt(have, piece.Off); err != nil {
+		return false, nil // what cannot be read is written: that may mend it
+	}
+	if string(have) == string(piece.Data) {
+		c.misses = 0
+		return true, nil
+	}
+	if c.misses++; c.misses >= patience {
+		c.skip = nap
+	}
+	return false, nil
+}
+
+// sums are checksums of the bytes on the target, one for each chunk of
+// sumChunk. A chunk's is the sum of its atoms', so that they can be added in any
+// order, and taken away again. They live in memory only and find what a card
+// lost, not what an attacker forged.
+type sums struct {
+	seed  maphash.Seed
+	chunk map[int64]uint64
+}
+
+const (
+	sumChunk = extent.BufferSize
+	sumAtom  = 512 // all offsets and lengths are multiples of it
+)
+
+func newSums() sums { return sums{maphash.MakeSeed(), map[int64]uint64{}} }
+
+func (s *sums) add(off int64, b []byte) {
+	s.each(off, b, func(chunk int64, sum uint64) { s.chunk[chunk] += sum })
+}
+
+func (s *sums) remove(off int64, b []byte) {
+	s.each(off, b, func(chunk int64, sum uint64) { s.chunk[chunk] -= sum })
+}
+
+func (s *sums) each(off int64, b []byte, do func(chunk int64, sum uint64)) {
+	for len(b) > 0 {
+		n := min(sumAtom, len(b))
+		place := maphash.Comparable(s.seed, off)
+		do(off/sumChunk, maphash.Bytes(s.seed, b[:n])^place)
+		off, b = off+int64(n), b[n:]
+	}
+}

@@ -1,0 +1,140 @@
+package clone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+
+	"lifeboat/clone/disk"
+	"lifeboat/clone/filesystem"
+	"lifeboat/clone/filesystem/swap"
+	"lifeboat/clone/layout"
+	"lifeboat/clone/manifest"
+)
+
+// wipe destroys the old table, for good: nothing behind this finds the old disk.
+func (e *execution) wipe(ctx context.Context) error {
+	e.Meter.Phase("wipe", -1)
+	if err := layout.Wipe(e.target, e.plan.Target.Size, e.plan.Target.Sector); err != nil {
+		return err
+	}
+	return e.target.Sync(ctx)
+}
+
+func (e *execution) makeSwap(s Step) error {
+	part, _ := e.plan.Head.Part(s.Part)
+	info := swap.Info{UUID: part.FS.UUID, Label: part.FS.Label, Page: part.FS.Block}
+	if to, ok := e.plan.newID(s.Part); ok {
+		info.UUID = to
+	}
+	return swap.Make(e.target.Window(s.Dst), s.Dst.Len, info)
+}
+
+// check runs the file system's own checker. It replays the journal of a card
+// that lost power.
+func (e *execution) check(ctx context.Context, s Step) error {
+	e.Meter.Phase(describe(s), -1)
+	if err := e.writeHeld(); err != nil {
+		return err
+	}
+	fs, err := filesystem.Probe(e.target.Window(s.Dst), s.Dst.Len)
+	if err != nil {
+		return err
+	}
+	return e.onDevice(ctx, s, "not checked", func(path string) error {
+		return e.Tools.Check(ctx, fs, path)
+	})
+}
+
+// writeHeld writes the first sector of a disk without a table, which was held
+// back until everything else was read back.
+func (e *execution) writeHeld() error {
+	if e.fill.hold.Len == 0 {
+		return nil
+	}
+	_, err := e.target.WriteAt(e.fill.held, e.fill.hold.Off)
+	return err
+}
+
+func (e *execution) resize(ctx context.Context, s Step) error {
+	e.Meter.Phase(describe(s), -1)
+	fs, err := filesystem.Probe(e.target.Window(s.Dst), s.Dst.Len)
+	if err != nil {
+		return err
+	}
+	if !filesystem.CanGrow(fs) {
+		e.reserve("part %d has a larger place now, but its file system (%s) cannot grow here", s.Part, fs.Type)
+		return nil
+	}
+	return e.onDevice(ctx, s, "not grown to its part", func(path string) error {
+		return e.Tools.Grow(ctx, fs, path, s.Dst.Len)
+	})
+}
+
+// onDevice lends a part to a program as a block device. Where the kernel gives
+// no loop device, which is so for an ordinary user with an image file, the work
+// is left out and told.
+func (e *execution) onDevice(ctx context.Context, s Step, without string, do func(path string) error) error {
+	dev, err := e.target.Window(s.Dst).Device(ctx)
+	if errors.Is(err, disk.ErrNoLoop) {
+		e.reserve("part %d was %s: that needs a loop device, which only root gets", s.Part, without)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(dev.Path()), dev.Close())
+}
+
+// writeTable makes the target whole: the table, its first sector last, and one
+// more look at what is there now.
+func (e *execution) writeTable(ctx context.Context) error {
+	e.Meter.Phase("table", -1)
+	if err := e.writeHeld(); err != nil {
+		return err
+	}
+	if err := e.target.Sync(ctx); err != nil {
+		return err
+	}
+	size, sector := e.plan.Target.Size, e.plan.Target.Sector
+	if e.plan.Table.Kind != manifest.NoTable {
+		if err := layout.Write(synced{ctx, e.target}, e.plan.Table, size, sector); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(e.target.Sync(ctx), e.target.DropCache()); err != nil {
+		return err
+	}
+	if err := sameTable(e.target, e.plan.Table, size, sector); err != nil {
+		return err
+	}
+	if err := e.target.Reread(ctx); err != nil {
+		e.logf("the kernel does not take the new table yet: %v", err)
+	}
+	return nil
+}
+
+// sameTable reads the table back and compares.
+func sameTable(r io.ReaderAt, want manifest.Table, size, sector int64) error {
+	if want.Kind == manifest.NoTable {
+		return nil
+	}
+	got, err := layout.Read(r, size, sector)
+	if err != nil {
+		return fmt.Errorf("read back: %w", err)
+	}
+	if got.ID != want.ID || !reflect.DeepEqual(got.Entries, want.Entries) {
+		return errors.New("it reads back differently than it was written: the card or its reader is faulty")
+	}
+	return nil
+}
+
+// synced lets layout sync between its writes.
+type synced struct {
+	ctx context.Context
+	*disk.Target
+}
+
+func (s synced) Sync() error { return s.Target.Sync(s.ctx) }

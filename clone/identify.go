@@ -1,0 +1,172 @@
+package clone
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"lifeboat/clone/disk"
+	"lifeboat/clone/filesystem"
+	"lifeboat/clone/filesystem/ext4"
+	"lifeboat/clone/filesystem/fat"
+	"lifeboat/clone/identity"
+	"lifeboat/clone/manifest"
+)
+
+// identify gives the file systems their new IDs, follows every reference to
+// them, stamps the boot part, and resolves what the board will look up.
+func (e *execution) identify(ctx context.Context) error {
+	e.Meter.Phase("identity", -1)
+	if err := e.newIDs(ctx); err != nil {
+		return err
+	}
+	head, _, err := surveyTable(e.target, e.plan.Table, e.plan.Target.Size, e.plan.Target.Sector)
+	if err != nil {
+		return err
+	}
+	views, err := e.views(head)
+	if err != nil {
+		return err
+	}
+	if changes := e.plan.replaced(); len(changes) > 0 {
+		edited, err := identity.Apply(changes, views.boot, views.root)
+		if err != nil {
+			return err
+		}
+		for _, name := range edited {
+			e.logf("%s: names the new IDs", name)
+		}
+	}
+	if err := e.stamp(views.boot); err != nil {
+		return err
+	}
+	return e.resolve(head, views)
+}
+
+// newIDs changes the IDs that live in the file systems themselves. A swap part
+// has got its own when it was made.
+func (e *execution) newIDs(ctx context.Context) error {
+	for _, s := range e.plan.Steps {
+		to, ok := e.plan.newID(s.Part)
+		if s.Op != Move || !ok {
+			continue
+		}
+		part, _ := e.plan.Head.Part(s.Part)
+		var err error
+		if part.FS.Type == "vfat" {
+			err = fat.SetSerial(e.target.Window(s.Dst), s.Dst.Len, to)
+		} else {
+			err = e.onDevice(ctx, s, "left with its old UUID", func(path string) error {
+				return e.Tools.NewUUID(ctx, part.FS, path, to)
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("part %d: new ID %s: %w", s.Part, to, err)
+		}
+	}
+	return nil
+}
+
+// resolve reports each reference that would not be found at boot.
+func (e *execution) resolve(head *manifest.Head, v views) error {
+	findings, err := identity.Check(head, v.boot, v.root)
+	if err != nil {
+		return err
+	}
+	e.report.Findings = findings
+	for _, f := range findings {
+		if !f.OK {
+			e.reserve("%s", f.Text)
+		}
+	}
+	return nil
+}
+
+func (e *execution) stamp(boot identity.Files) error {
+	if e.plan.Stamp == nil {
+		return nil
+	}
+	if boot == nil {
+		e.reserve("the finished job could not be recorded: the disk has no FAT part")
+		return nil
+	}
+	return boot.WriteFile(e.plan.Stamp.Name, e.plan.Stamp.Data)
+}
+
+// views are the two file trees that decide over a boot; each may be nil.
+type views struct{ boot, root identity.Files }
+
+// views finds the boot part, the first FAT, and the root part, the first that
+// has an etc/fstab.
+func (e *execution) views(head *manifest.Head) (v views, err error) {
+	for _, p := range head.Parts {
+		w := e.target.Window(p.Extent)
+		switch {
+		case p.FS.Type == "vfat" && v.boot == nil:
+			v.boot, err = newFATFiles(w, p.Extent.Len)
+		case filesystem.CanGrow(p.FS) && v.root == nil:
+			var files *extFiles
+			if files, err = newExtFiles(w, p.Extent.Len); err == nil && files.has("etc/fstab") {
+				v.root = files
+			}
+		}
+		if err != nil {
+			return v, fmt.Errorf("part %d: %w", p.Num, err)
+		}
+	}
+	return v, nil
+}
+
+// fatFiles reads and edits the files of a FAT part.
+type fatFiles struct {
+	*fat.FS
+	w    *disk.Window
+	size int64
+}
+
+func newFATFiles(w *disk.Window, size int64) (*fatFiles, error) {
+	files, err := fat.Open(w, size)
+	return &fatFiles{files, w, size}, err
+}
+
+func (f *fatFiles) WriteFile(name string, data []byte) error {
+	edit, err := fat.Edit(f.w, f.size)
+	if err != nil {
+		return err
+	}
+	if err := edit.WriteFile(name, data); err != nil {
+		return err
+	}
+	if err := edit.Sync(); err != nil {
+		return err
+	}
+	f.FS, err = fat.Open(f.w, f.size)
+	return err
+}
+
+// extFiles reads and edits the files of an ext part without mounting it.
+type extFiles struct {
+	fs.FS
+	w    *disk.Window
+	size int64
+}
+
+func newExtFiles(w *disk.Window, size int64) (*extFiles, error) {
+	ext, err := ext4.Open(w, size)
+	if err != nil {
+		return nil, err
+	}
+	return &extFiles{ext.Files(), w, size}, nil
+}
+
+func (f *extFiles) has(name string) bool {
+	_, err := fs.Stat(f.FS, name)
+	return err == nil
+}
+
+func (f *extFiles) WriteFile(name string, data []byte) error {
+	return ext4.Patch(f.w, f.size, name, func([]byte) ([]byte, error) { return data, nil })
+}
+
+var _ io.ReaderAt = (*disk.Window)(nil)

@@ -1,0 +1,139 @@
+package clone
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem"
+	"lifeboat/clone/layout"
+	"lifeboat/clone/manifest"
+)
+
+const (
+	// tableFront holds an MBR, and a GPT with the largest array of entries that
+	// layout takes.
+	tableFront = 1 << 20
+	// partFront holds the superblock of every file system that Probe knows;
+	// btrfs has the farthest, at 64 KiB.
+	partFront = 128 << 10
+	// streamSector is what a packed image counts in, as far as one can tell
+	// before its table is read.
+	streamSector = 512
+)
+
+// Probe completes what a source knows of itself. A source that can only be read
+// from front to back is read up to the first bytes of its last part; what is in
+// use of it stays unknown until it was copied.
+func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
+	head := *s.Head()
+	if len(head.Parts) > 0 {
+		return &head, nil
+	}
+	front, err := peek(ctx, s, extent.Of(extent.Extent{Off: 0, Len: tableFront}))
+	if err != nil {
+		return nil, err
+	}
+	if head.Sector == 0 {
+		head.Sector = streamSector
+	}
+	head.Version = manifest.Version
+	if head.Table, err = layout.Read(front, head.Size, head.Sector); err != nil {
+		return nil, fmt.Errorf("partition table: %w", err)
+	}
+	head.Parts = partsOf(head.Table, head.Size)
+	if head.Size == 0 {
+		if head.Size = endOf(head.Parts); head.Size == 0 {
+			return nil, errors.New("it has no partition table, and does not say how large it is")
+		}
+	}
+	return &head, probeParts(ctx, s, &head)
+}
+
+func endOf(parts []manifest.Part) int64 {
+	var end int64
+	for _, p := range parts {
+		end = max(end, p.Extent.End())
+	}
+	return end
+}
+
+// probeParts looks at the first bytes of each part, in one pass.
+func probeParts(ctx context.Context, s Source, head *manifest.Head) error {
+	var fronts extent.Set
+	for _, p := range head.Parts {
+		fronts = fronts.Union(extent.Of(extent.Extent{Off: p.Extent.Off, Len: min(partFront, p.Extent.Len)}))
+	}
+	seen, err := peek(ctx, s, fronts)
+	if err != nil {
+		return err
+	}
+	for i := range head.Parts {
+		p := &head.Parts[i]
+		fs, err := filesystem.Probe(io.NewSectionReader(seen, p.Extent.Off, p.Extent.Len), p.Extent.Len)
+		if err != nil {
+			return fmt.Errorf("part %d: %w", p.Num, err)
+		}
+		p.FS = fs
+		if fs.Type == "swap" {
+			p.Content = manifest.None
+		}
+	}
+	return nil
+}
+
+// peeked holds some bytes of a disk; all others read as zero.
+type peeked struct {
+	have extent.Set
+	data map[int64][]byte // by the Off of have
+}
+
+// peek reads the bytes in want from the front of a pass, and leaves the rest of
+// the pass alone.
+func peek(ctx context.Context, s Source, want extent.Set) (_ *peeked, err error) {
+	pass, err := s.Open(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, pass.Close()) }()
+	p := &peeked{have: want, data: map[int64][]byte{}}
+	for _, e := range want {
+		p.data[e.Off] = make([]byte, e.Len)
+	}
+	end := want.Bounds().End()
+	for {
+		rec, err := pass.Next(ctx)
+		if err == io.EOF {
+			return p, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.put(rec)
+		if rec.End() >= end {
+			return p, nil
+		}
+	}
+}
+
+func (p *peeked) put(rec extent.Record) {
+	if rec.Kind != extent.Data {
+		return
+	}
+	for _, e := range overlapping(p.have, rec.Extent) {
+		cut := e.Intersect(rec.Extent)
+		copy(p.data[e.Off][cut.Off-e.Off:], rec.Data[cut.Off-rec.Off:cut.End()-rec.Off])
+	}
+}
+
+func (p *peeked) ReadAt(b []byte, off int64) (int, error) {
+	clear(b)
+	here := extent.Extent{Off: off, Len: int64(len(b))}
+	for _, e := range overlapping(p.have, here) {
+		cut := e.Intersect(here)
+		copy(b[cut.Off-off:cut.End()-off], p.data[e.Off][cut.Off-e.Off:])
+	}
+	return len(b), nil
+}

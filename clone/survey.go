@@ -1,0 +1,102 @@
+package clone
+
+import (
+	"fmt"
+	"io"
+
+	"lifeboat/boards"
+	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem"
+	"lifeboat/clone/layout"
+	"lifeboat/clone/manifest"
+)
+
+// swapHeader is what is kept of a swap part: its header lies in the first page,
+// which is 64 KiB at most (Linux, mm/swapfile.c: a page of any architecture).
+const swapHeader = 64 << 10
+
+// survey looks at all of a readable disk: its table, what lies in its parts,
+// and which bytes are in use. It reads metadata only.
+func survey(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, error) {
+	table, err := layout.Read(r, size, sector)
+	if err != nil {
+		return nil, nil, fmt.Errorf("partition table: %w", err)
+	}
+	return surveyTable(r, table, size, sector)
+}
+
+// surveyTable is survey for a disk whose table is known, and need not be on it.
+func surveyTable(r io.ReaderAt, table manifest.Table, size, sector int64) (*manifest.Head, extent.Set, error) {
+	head := &manifest.Head{Version: manifest.Version, Size: size, Sector: sector, Table: table}
+	var used extent.Set
+	for _, p := range partsOf(table, size) {
+		inUse, err := surveyPart(r, &p)
+		if err != nil {
+			return nil, nil, fmt.Errorf("part %d: %w", p.Num, err)
+		}
+		head.Parts = append(head.Parts, p)
+		used = used.Union(inUse)
+	}
+	used = used.Union(head.Gaps())
+	head.Board = guessBoard(r, head)
+	return head, used, nil
+}
+
+// surveyPart fills in what lies in the part, and returns its used bytes as
+// places on the disk.
+func surveyPart(r io.ReaderAt, p *manifest.Part) (extent.Set, error) {
+	window := io.NewSectionReader(r, p.Extent.Off, p.Extent.Len)
+	fs, err := filesystem.Probe(window, p.Extent.Len)
+	if err != nil {
+		return nil, err
+	}
+	p.FS = fs
+	if fs.Type == "swap" {
+		// The first pages hold UUID and label: a bare image is enough to make it anew.
+		used := extent.Of(extent.Extent{Off: p.Extent.Off, Len: min(swapHeader, p.Extent.Len)})
+		p.Content, p.Used = manifest.None, used.Bytes()
+		return used, nil
+	}
+	used, why, err := filesystem.Used(window, p.Extent.Len, fs)
+	if err != nil {
+		return nil, err
+	}
+	p.Content, p.Used, p.Why = manifest.Blocks, used.Bytes(), why
+	return used.Shift(p.Extent.Off), nil
+}
+
+// partsOf lists the parts of a table in the order of their place, with nothing
+// known of their content yet. A disk without a table is one part, number 0.
+func partsOf(t manifest.Table, size int64) []manifest.Part {
+	unknown := manifest.Part{Content: manifest.Blocks, Used: -1, Min: -1}
+	if t.Kind == manifest.NoTable {
+		unknown.Extent = extent.Extent{Off: 0, Len: size}
+		return []manifest.Part{unknown}
+	}
+	var parts []manifest.Part
+	for _, e := range t.Entries {
+		if e.Extended {
+			continue
+		}
+		p := unknown
+		p.Num, p.Extent = e.Num, e.Extent
+		parts = append(parts, p)
+	}
+	sortByPlace(parts)
+	return parts
+}
+
+// guessBoard asks the files of the first FAT part which board they are for.
+func guessBoard(r io.ReaderAt, h *manifest.Head) string {
+	for _, p := range h.Parts {
+		if p.FS.Type != "vfat" {
+			continue
+		}
+		files, err := filesystem.Files(io.NewSectionReader(r, p.Extent.Off, p.Extent.Len), p.Extent.Len, p.FS)
+		if err != nil {
+			continue // a guess needs no error: Used has said what is wrong
+		}
+		return boards.Guess(files)
+	}
+	return ""
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lifeboat/clone"
+	"lifeboat/clone/image"
+	"lifeboat/clone/manifest"
+	"lifeboat/internal/progress"
+)
+
+type backupOptions struct {
+	from, to  string
+	overwrite bool
+	level     int
+	live      liveOptions
+	target    restoreOptions // where the output is a disk
+}
+
+func newBackup(e *env) *cobra.Command {
+	o := backupOptions{}
+	cmd := &cobra.Command{
+		Use:   "backup SRC FILE|DISK",
+		Short: "Save a disk: a card in a reader, or the running system's own",
+		Long: `Saves the bytes in use of a disk into an image that every tool can write back:
+
+  FILE.img      sparse, with a bmap beside it
+  FILE.img.zst  packed; small and fast
+  FILE.img.gz   packed; what every tool reads
+
+SRC is a disk that nobody uses, or / for the running system's own: it is copied
+while everything runs, frozen for a moment, and the backup is exactly what the
+disk held at that moment (docs/LIVE.md).`,
+		Example: `  lifeboat backup /dev/sdb card.img.zst
+  sudo lifeboat backup / /mnt/nas/pi.img.zst`,
+		Args: args(2, 2),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			o.from, o.to = given[0], given[1]
+			return runBackup(cmd.Context(), e, o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.overwrite, "overwrite", false, "replace an image that is there")
+	f.IntVar(&o.level, "level", 0, "how hard to pack, 1 to 9; 0 = as the format's own tool does")
+	f.StringVar(&o.target.yes, "yes", "", "where the output is a disk: agree, by the `WORD` that the plan shows")
+	o.live.addFlags(cmd)
+	e.addDryRun(cmd)
+	return cmd
+}
+
+func runBackup(ctx context.Context, e *env, o backupOptions) error {
+	if toDisk, err := e.isDisk(o.to); err == nil && toDisk {
+		o.target.from, o.target.to, o.target.ids = o.from, o.to, string(clone.KeepIDs)
+		return runClone(ctx, e, o.target)
+	}
+	if o.from == "/" {
+		return e.withRunning(ctx, o.to, o.live, func(src *origin) error { return e.save(ctx, src, o) })
+	}
+	src, err := e.openOrigin(ctx, o.from, image.Options{})
+	if err != nil {
+		return err
+	}
+	return errors.Join(e.save(ctx, src, o), src.Close())
+}
+
+// save brings a source into an image.
+func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
+	if e.dry {
+		return e.tellEstimate(src, o)
+	}
+	sink, err := image.Create(o.to, image.CreateOptions{Overwrite: o.overwrite, Level: o.level, Patches: o.from == "/"})
+	if err != nil {
+		return err
+	}
+	e.showProgress()
+	start := e.clock()
+	tail, err := clone.Save(ctx, src.Source, src.head, sink, e.meter)
+	if err != nil {
+		return fmt.Errorf("%s → %s: %w", o.from, o.to, err)
+	}
+	e.show.stop()
+	return e.tellSaved(src, o, tail, e.clock().Sub(start))
+}
+
+func (e *env) tellEstimate(src *origin, o backupOptions) error {
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "from": o.from, "to": o.to, "head": src.head})
+	}
+	fmt.Fprintf(e.stdout, "%s → %s: %s in use of %s\n", o.from, o.to, progress.Bytes(src.head.Used()), progress.Bytes(src.head.Size))
+	for _, p := range src.head.Parts {
+		if p.Why != "" {
+			fmt.Fprintf(e.stdout, "  part %d: all bytes are copied: %s\n", p.Num, p.Why)
+		}
+	}
+	return nil
+}
+
+func (e *env) tellSaved(src *origin, o backupOptions, tail *manifest.Tail, took time.Duration) error {
+	used := tail.Used.Bytes()
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(map[string]any{
+			"message": "done", "to": o.to, "used": used, "size": src.head.Size, "seconds": took.Seconds(), "live": tail.Live,
+		})
+	}
+	rate := progress.Bytes(int64(float64(used) / max(took.Seconds(), 0.001)))
+	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.0f s, %s/s\n", o.to, progress.Bytes(used), progress.Bytes(src.head.Size), took.Seconds(), rate)
+	if live := tail.Live; live != nil {
+		fmt.Fprintf(e.stdout, "  as of one instant: writers waited %d ms, %s copied again (%s)\n", live.FrozenMS, progress.Bytes(live.Caught), live.Method)
+	}
+	return nil
+}

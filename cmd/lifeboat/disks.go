@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"lifeboat/clone/disk"
+	"lifeboat/internal/progress"
+)
+
+func newDisks(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "disks",
+		Short: "List the disks, what they hold, and who uses them",
+		Long: `Lists every disk with its size, model, serial number, how it is connected, the
+disk ID that it holds now, and who uses it. The last column is the word that
+restore and clone ask for before they overwrite the disk.`,
+		Args: args(0, 0),
+		RunE: func(*cobra.Command, []string) error { return runDisks(e) },
+	}
+}
+
+func runDisks(e *env) error {
+	all, err := lookAtDisks(e.sys)
+	if err != nil {
+		return err
+	}
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(all)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "DISK\tSIZE\tBUS\tMODEL\tHOLDS\tUSED BY\tWORD")
+	for _, f := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Disk.Path, progress.Bytes(f.Disk.Size), f.Disk.Bus,
+			strings.TrimSpace(f.Disk.Model+" "+f.Disk.Serial), f.Holds, usersOf(f), f.Word)
+	}
+	return w.Flush()
+}
+
+// lookAtDisks looks at every disk there is. One that goes away meanwhile, or
+// cannot be looked at, is listed by what the kernel says of it.
+func lookAtDisks(sys *disk.Sys) ([]disk.Facts, error) {
+	disks, err := sys.Disks()
+	if err != nil {
+		return nil, err
+	}
+	var all []disk.Facts
+	for _, d := range disks {
+		f, err := sys.Look(d.Path)
+		if err != nil {
+			f = disk.Facts{Disk: d, Holds: "?"}
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+func usersOf(f disk.Facts) string {
+	if len(f.Users) == 0 {
+		return "-"
+	}
+	var words []string
+	for _, u := range f.Users {
+		words = append(words, u.String())
+	}
+	return strings.Join(words, "; ")
+}

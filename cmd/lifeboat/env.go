@@ -1,0 +1,64 @@
+package main
+
+import (
+	"crypto/rand"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"lifeboat/clone"
+	"lifeboat/clone/disk"
+	"lifeboat/clone/filesystem"
+	"lifeboat/clone/store"
+	"lifeboat/internal/progress"
+)
+
+// env is the world as the commands see it: a test makes its own.
+type env struct {
+	// config
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+	terminal bool // a person is there to answer
+	sys      *disk.Sys
+	tools    filesystem.Tools
+	client   *http.Client
+	clock    func() time.Time
+	random   io.Reader
+
+	// flags that every command has
+	json bool
+	dry  bool
+
+	// state
+	meter *progress.Meter
+	show  *shower
+}
+
+func hostEnv() *env {
+	e := &env{
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		sys:      disk.Host(),
+		tools:    filesystem.HostTools(),
+		client:   store.NewClient(),
+		clock:    time.Now,
+		random:   rand.Reader,
+	}
+	e.meter = progress.New(e.clock)
+	return e
+}
+
+func (e *env) close() { e.show.stop() }
+
+// logf tells what is going on: above the line that shows the progress.
+func (e *env) logf(format string, args ...any) { e.show.logf(format, args...) }
+
+func (e *env) runner() clone.Runner {
+	return clone.Runner{Tools: e.tools, Meter: e.meter, Logf: e.logf, Clock: e.clock}
+}

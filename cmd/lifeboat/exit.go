@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"lifeboat/clone"
+	"lifeboat/clone/disk"
+)
+
+// The exit codes promise the state of the target: docs/SAFETY.md, section 4.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitRefused     = 3
+	exitTouched     = 4
+	exitReserved    = 5
+	exitDiffers     = 6
+	exitUsage       = 64
+	exitInterrupted = 130
+)
+
+// A usageError is a command line that cannot be meant.
+type usageError struct{ error }
+
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// A reservedError says that the work is done, and what about it is not as it
+// should be.
+type reservedError struct{ reservations []string }
+
+func (e reservedError) Error() string {
+	if len(e.reservations) == 1 {
+		return "done, with one reservation"
+	}
+	return fmt.Sprintf("done, with %d reservations", len(e.reservations))
+}
+
+// errDiffers is the result of a comparison, which has been printed.
+var errDiffers = errors.New("they differ")
+
+func exitCode(err error) int {
+	var touched *clone.TouchedError
+	var reserved reservedError
+	var bad usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &touched):
+		return exitTouched
+	case errors.As(err, &reserved):
+		return exitReserved
+	case errors.Is(err, errDiffers):
+		return exitDiffers
+	case errors.As(err, &bad):
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case isRefusal(err):
+		return exitRefused
+	}
+	return exitFailed
+}
+
+// isRefusal tells a no, said before anything was written, from an accident.
+func isRefusal(err error) bool {
+	var plan *clone.Refusal
+	return errors.As(err, &plan) || disk.IsRefusal(err)
+}
+
+// hintOf is what the user can do about an error, where that is known.
+func hintOf(err error) string {
+	var touched *clone.TouchedError
+	if errors.As(err, &touched) {
+		return "the target holds neither its old content nor the new one; give the same command again to continue"
+	}
+	var plan *clone.Refusal
+	if errors.As(err, &plan) {
+		return plan.Hint
+	}
+	return ""
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"lifeboat/boards"
+	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem"
+	"lifeboat/clone/identity"
+	"lifeboat/clone/image"
+	"lifeboat/clone/manifest"
+	"lifeboat/internal/progress"
+)
+
+func newInspect(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect SRC",
+		Short: "Tell what a disk or an image holds, and whether it would boot",
+		Long: `Shows the partition table, the file systems with labels, UUIDs and used bytes,
+what lies outside of parts, the board, and whether each reference that the board
+follows at boot resolves (exit code 5: one does not).
+
+SRC is a disk, an image file or the address of one. A packed image is read up to
+its last part; its boot references can be resolved only when it is unpacked.`,
+		Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			src, err := e.openForInspect(cmd.Context(), given[0])
+			if err != nil {
+				return err
+			}
+			return errors.Join(runInspect(e, src), src.Close())
+		},
+	}
+}
+
+// openForInspect opens also a disk that is in use: only to look at it.
+func (e *env) openForInspect(ctx context.Context, place string) (*origin, error) {
+	if isDisk, err := e.isDisk(place); err != nil || !isDisk {
+		if err != nil {
+			return nil, err
+		}
+		return e.openOrigin(ctx, place, image.Options{})
+	}
+	facts, err := e.sys.Look(place)
+	if err != nil {
+		return nil, err
+	}
+	src, err := openBlocks(e.sys, place)
+	if err != nil {
+		return nil, err
+	}
+	return &origin{Source: src, place: place, head: src.Head(), disk: &facts}, nil
+}
+
+// An inspection is what inspect found.
+type inspection struct {
+	Place    string             `json:"place"`
+	Head     *manifest.Head     `json:"head"`
+	Gaps     extent.Set         `json:"gaps"`
+	Board    string             `json:"board,omitempty"`
+	Firmware []string           `json:"firmware,omitempty"` // what the board's firmware would take, and why
+	Findings []identity.Finding `json:"findings,omitempty"`
+	Notes    []string           `json:"notes,omitempty"`
+}
+
+func runInspect(e *env, src *origin) error {
+	found := &inspection{Place: src.place, Head: src.head, Gaps: src.head.Gaps(), Board: src.head.Board}
+	if r, ok := src.files(); ok {
+		if err := found.lookAtBoot(r); err != nil {
+			return err
+		}
+	} else {
+		found.Notes = append(found.Notes, "it is packed: unpack it to have its boot references resolved")
+	}
+	if e.json {
+		if err := json.NewEncoder(e.stdout).Encode(found); err != nil {
+			return err
+		}
+	} else if err := found.print(e.stdout); err != nil {
+		return err
+	}
+	return found.verdict()
+}
+
+// lookAtBoot asks what the board's firmware would take, and resolves every
+// reference.
+func (n *inspection) lookAtBoot(r io.ReaderAt) error {
+	boot, root := bootTrees(r, n.Head)
+	findings, err := identity.Check(n.Head, boot, root)
+	if err != nil {
+		return err
+	}
+	n.Findings = findings
+	board, ok := boards.Find(n.Board)
+	if !ok || boot == nil {
+		return nil
+	}
+	chain, err := board.Chain(boot)
+	if err != nil {
+		n.Notes = append(n.Notes, fmt.Sprintf("%s would not boot it: %v", board.Title, err))
+		return nil
+	}
+	n.Firmware = chain.Trace
+	return nil
+}
+
+// bootTrees are the file trees that decide over a boot: the first FAT, and the
+// first other file system with an etc/fstab.
+func bootTrees(r io.ReaderAt, h *manifest.Head) (boot, root fs.FS) {
+	for _, p := range h.Parts {
+		files, err := filesystem.Files(io.NewSectionReader(r, p.Extent.Off, p.Extent.Len), p.Extent.Len, p.FS)
+		if err != nil {
+			continue
+		}
+		if p.FS.Type == "vfat" {
+			if boot == nil {
+				boot = files
+			}
+			continue
+		}
+		if _, err := fs.Stat(files, "etc/fstab"); err == nil && root == nil {
+			root = files
+		}
+	}
+	return boot, root
+}
+
+func (n *inspection) verdict() error {
+	var bad []string
+	for _, f := range n.Findings {
+		if !f.OK {
+			bad = append(bad, f.Text)
+		}
+	}
+	if len(bad) > 0 {
+		return reservedError{bad}
+	}
+	return nil
+}
+
+func (n *inspection) print(out io.Writer) error {
+	h := n.Head
+	fmt.Fprintf(out, "%s: %s (%d bytes), sectors of %d bytes\n", n.Place, progress.Bytes(h.Size), h.Size, h.Sector)
+	fmt.Fprintf(out, "%s\n", tableTitle(h.Table))
+	if n.Board != "" {
+		fmt.Fprintf(out, "board: %s\n", n.Board)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "PART\tSTART\tSIZE\tTYPE\tBOOT\tPARTUUID\tCONTENT\tLABEL\tUUID\tUSED")
+	for _, e := range h.Table.Entries {
+		p, _ := h.Part(e.Num)
+		fmt.Fprintln(w, strings.Join(partRow(e, p), "\t"))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, g := range n.Gaps {
+		fmt.Fprintf(out, "outside of parts: bytes %d to %d\n", g.Off, g.End())
+	}
+	for _, line := range n.Firmware {
+		fmt.Fprintf(out, "firmware: %s\n", line)
+	}
+	for _, f := range n.Findings {
+		fmt.Fprintf(out, "boot: %s\n", f.Text)
+	}
+	for _, line := range n.Notes {
+		fmt.Fprintf(out, "note: %s\n", line)
+	}
+	return nil
+}
+
+func tableTitle(t manifest.Table) string {
+	if t.Kind == manifest.NoTable {
+		return "no partition table"
+	}
+	return fmt.Sprintf("partition table: %s, disk ID %s", t.Kind, t.ID)
+}
+
+func partRow(e manifest.Entry, p *manifest.Part) []string {
+	row := []string{fmt.Sprint(e.Num), fmt.Sprint(e.Extent.Off), progress.Bytes(e.Extent.Len), e.Type, mark(e.Active), e.UUID}
+	if p == nil {
+		return append(row, "extended", "", "", "")
+	}
+	used := "?"
+	if p.Used >= 0 {
+		used = progress.Bytes(p.Used)
+	}
+	content := p.FS.Type
+	if content == "" {
+		content = "-"
+	}
+	if p.FS.Dirty {
+		content += " (not cleanly unmounted)"
+	}
+	return append(row, content, p.FS.Label, p.FS.UUID, used)
+}
+
+func mark(b bool) string {
+	if b {
+		return "*"
+	}
+	return ""
+}
+
+// whereIs names the part that a byte of the disk lies in.
+func whereIs(h *manifest.Head, off int64) string {
+	for _, p := range h.Parts {
+		if p.Extent.Contains(extent.Extent{Off: off, Len: 1}) {
+			return fmt.Sprintf(" (part %d)", p.Num)
+		}
+	}
+	return " (outside of parts)"
+}

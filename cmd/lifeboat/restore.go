@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"lifeboat/clone"
+	"lifeboat/clone/disk"
+	"lifeboat/clone/image"
+	"lifeboat/internal/progress"
+)
+
+type restoreOptions struct {
+	from, to string
+	ids      string
+	grow     string
+	yes      string
+	noVerify bool
+	sha256   string
+	content  string
+	stamp    *clone.Stamp
+	consent  disk.Consent // of a job; else a person is asked
+}
+
+func newRestore(e *env) *cobra.Command {
+	o := restoreOptions{}
+	cmd := &cobra.Command{
+		Use:   "restore SRC DISK",
+		Short: "Fill a disk from an image, and prove that it boots",
+		Long: `Writes an image (.img, .img.gz, .img.zst, .img.xz, .img.bz2, .zip; a file or an
+http(s) address) to a disk. The bytes in use go to their places, everything is
+read back and compared, the file systems are checked, the last part grows to the
+disk, every boot reference is resolved, and the partition table is written last:
+a disk that was half written does not boot.
+
+An address is read as a stream: nothing is stored in between, and a broken
+connection is resumed.
+
+Interrupted? Give the same command again: what is already right is kept.`,
+		Example: `  lifeboat restore card.img.zst /dev/sdb
+  lifeboat restore --dry-run http://nas/pi.img.gz /dev/mmcblk0
+  lifeboat restore --yes=tobaku-37 card.img.zst /dev/sdb`,
+		Args: args(2, 2),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			o.from, o.to = given[0], given[1]
+			return runRestore(cmd.Context(), e, o)
+		},
+	}
+	addTargetFlags(e, cmd, &o, string(clone.KeepIDs))
+	cmd.Flags().StringVar(&o.sha256, "sha256", "", "refuse to finish unless the image file has this SHA-256")
+	cmd.Flags().StringVar(&o.content, "content-sha256", "", "refuse to finish unless the unpacked image has this SHA-256")
+	return cmd
+}
+
+// addTargetFlags are the flags of all commands that overwrite a disk.
+func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
+	f := cmd.Flags()
+	f.StringVar(&o.ids, "ids", ids, "keep: the target replaces the source; new: both will be plugged in")
+	f.StringVar(&o.grow, "grow", "last", "which part takes the room of a larger disk: last, none, or its number")
+	f.StringVar(&o.yes, "yes", "", "agree, by the `WORD` that the plan shows")
+	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
+	e.addDryRun(cmd)
+}
+
+func runRestore(ctx context.Context, e *env, o restoreOptions) error {
+	src, err := e.openOrigin(ctx, o.from, image.Options{SHA256: o.sha256, Content: o.content})
+	if err != nil {
+		return err
+	}
+	return errors.Join(e.fill(ctx, src, o), src.Close())
+}
+
+// fill plans, shows, asks and executes: the one way from a source to a disk.
+func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
+	facts, err := e.lookAtTarget(o.to, src)
+	if err != nil {
+		return err
+	}
+	opts, err := e.planOptions(o)
+	if err != nil {
+		return err
+	}
+	plan, err := clone.PlanRestore(src.head, facts, opts)
+	if err != nil {
+		return err
+	}
+	if err := e.showPlan(plan); err != nil || e.dry {
+		return err
+	}
+	consent := o.consent
+	if consent == nil {
+		consent = e.consent(o.yes)
+	}
+	target, err := disk.Claim(ctx, e.sys, facts, consent)
+	if err != nil {
+		return err
+	}
+	e.showProgress()
+	report, err := e.runner().Execute(ctx, plan, src.Source, target)
+	if err = errors.Join(err, target.Close()); err != nil {
+		return err
+	}
+	return e.tellReport(plan, report)
+}
+
+// lookAtTarget looks at the disk to be overwritten. An image file that is not
+// there yet is made, as large as the source.
+func (e *env) lookAtTarget(path string, src *origin) (disk.Facts, error) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !e.dry {
+		if err := makeFile(path, src.head.Size); err != nil {
+			return disk.Facts{}, err
+		}
+	}
+	facts, err := e.sys.Look(path)
+	if err != nil {
+		return facts, err
+	}
+	if src.disk != nil {
+		facts.Sources = append(facts.Sources, src.disk.Disk)
+	}
+	return facts, facts.Usable()
+}
+
+func (e *env) planOptions(o restoreOptions) (clone.Options, error) {
+	opts := clone.Options{From: o.from, IDs: clone.IDs(o.ids), NoVerify: o.noVerify, Random: e.random, Stamp: o.stamp}
+	if opts.IDs != clone.KeepIDs && opts.IDs != clone.NewIDs {
+		return opts, usage("--ids is keep or new, not %q", o.ids)
+	}
+	var err error
+	opts.Grow, err = parseGrow(o.grow)
+	return opts, err
+}
+
+func parseGrow(text string) (int, error) {
+	switch text {
+	case "last", "":
+		return clone.GrowLast, nil
+	case "none":
+		return clone.GrowNone, nil
+	}
+	num, err := strconv.Atoi(text)
+	if err != nil || num < 1 {
+		return 0, usage("--grow is last, none or the number of a part, not %q", text)
+	}
+	return num, nil
+}
+
+func (e *env) showPlan(p *clone.Plan) error {
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "plan": p})
+	}
+	out := e.stderr
+	if e.dry {
+		out = e.stdout
+	}
+	_, err := fmt.Fprint(out, p)
+	if e.dry && p.Target.Word != "" {
+		fmt.Fprintf(out, "  to go on  give --yes=%s\n", p.Target.Word)
+	}
+	return err
+}
+
+// tellReport ends a run with one honest line, and the reservations.
+func (e *env) tellReport(p *clone.Plan, r *clone.Report) error {
+	e.show.stop()
+	reservations := r.Reservations
+	if !r.Verified {
+		reservations = append(reservations, "nothing was read back: it was not verified")
+	}
+	if e.json {
+		if err := json.NewEncoder(e.stdout).Encode(map[string]any{"message": "done", "report": r}); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintln(e.stdout, reportLine(p, r))
+		for _, text := range reservations {
+			fmt.Fprintf(e.stdout, "  but: %s\n", text)
+		}
+	}
+	if len(reservations) > 0 {
+		return reservedError{reservations}
+	}
+	return nil
+}
+
+func reportLine(p *clone.Plan, r *clone.Report) string {
+	seconds := r.Elapsed.Seconds()
+	verified := "not verified"
+	if r.Verified {
+		verified = "verified"
+	}
+	same := ""
+	if r.Same > 0 {
+		same = fmt.Sprintf(" (%s were there already)", progress.Bytes(r.Same))
+	}
+	return fmt.Sprintf("%s: %s in use copied%s in %.0f s, %s/s, %s",
+		p.Target.Path, progress.Bytes(r.Used), same, seconds, progress.Bytes(int64(float64(r.Used)/max(seconds, 0.001))), verified)
+}
+
+// makeFile makes an empty, sparse image file.
+func makeFile(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(size), f.Close())
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"lifeboat/clone"
+	"lifeboat/clone/disk"
+	"lifeboat/clone/image"
+	"lifeboat/clone/manifest"
+	"lifeboat/clone/store"
+)
+
+// An origin is a source that was opened and looked at.
+type origin struct {
+	clone.Source
+	place string
+	head  *manifest.Head
+	disk  *disk.Facts // where it is a disk
+}
+
+// openOrigin opens a disk, an image file or the address of one, and probes it.
+// The caller closes it.
+func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*origin, error) {
+	src, err := e.openSource(ctx, place, o)
+	if err != nil {
+		return nil, err
+	}
+	if src.head, err = clone.Probe(ctx, src.Source); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), src.Close())
+	}
+	return src, nil
+}
+
+func (e *env) openSource(ctx context.Context, place string, o image.Options) (*origin, error) {
+	isDisk, err := e.isDisk(place)
+	if err != nil {
+		return nil, err
+	}
+	if isDisk {
+		return e.openDisk(place)
+	}
+	s, name, err := store.Open(place, e.client)
+	if err != nil {
+		return nil, err
+	}
+	img, err := image.Open(ctx, s, name, o)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := img.Reader()
+	if !ok {
+		return &origin{Source: img, place: place}, nil
+	}
+	blocks, err := clone.NewBlocks(r, img.Size(), img.Sector())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), img.Close())
+	}
+	return &origin{Source: blocks, place: place}, nil
+}
+
+// isDisk tells a block device from everything else that a source can be.
+func (e *env) isDisk(place string) (bool, error) {
+	if strings.Contains(place, "://") {
+		return false, nil
+	}
+	info, err := os.Stat(place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, &clone.Refusal{Err: fmt.Errorf("%s does not exist", place), Hint: "lifeboat disks lists the disks"}
+	}
+	if err != nil {
+		return false, err
+	}
+	if info.IsDir() {
+		return false, &clone.Refusal{Err: fmt.Errorf("%s is a folder, not an image or a disk", place)}
+	}
+	return info.Mode()&os.ModeDevice != 0, nil
+}
+
+// openDisk opens a disk that holds still. One that is mounted for writing does
+// not.
+func (e *env) openDisk(place string) (*origin, error) {
+	facts, err := e.sys.Look(place)
+	if err != nil {
+		return nil, err
+	}
+	if len(facts.Users) > 0 {
+		return nil, &clone.Refusal{
+			Err:  fmt.Errorf("%s is in use (%s): a copy of it would not be of one moment", place, usersOf(facts)),
+			Hint: "for the running system's disk give / as the source; else unmount it",
+		}
+	}
+	src, err := openBlocks(e.sys, place)
+	if err != nil {
+		return nil, err
+	}
+	return &origin{Source: src, place: place, disk: &facts}, nil
+}
+
+// openBlocks surveys a disk.
+func openBlocks(sys *disk.Sys, place string) (*clone.Blocks, error) {
+	src, err := disk.OpenSource(sys, place)
+	if err != nil {
+		return nil, err
+	}
+	blocks, err := clone.NewBlocks(src, src.Size(), src.Sector())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), src.Close())
+	}
+	return blocks, nil
+}
+
+// files is the origin as a disk that can be read anywhere, where it can.
+func (o *origin) files() (io.ReaderAt, bool) {
+	r, ok := o.Source.(io.ReaderAt)
+	return r, ok
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"lifeboat/clone"
+	"lifeboat/clone/disk"
+	"lifeboat/clone/image"
+	"lifeboat/internal/progress"
+)
+
+func newVerify(e *env) *cobra.Command {
+	var o image.Options
+	cmd := &cobra.Command{
+		Use:   "verify SRC [DISK]",
+		Short: "Read a backup and hold it against its checksums, or against a disk",
+		Long: `With one argument: reads all of a backup and holds it against every checksum and
+digest that there is.
+
+With two: compares what the backup has in use with the disk, byte by byte (exit
+code 6: they differ). A disk whose file system has grown, or that has run since,
+differs where it was written to.`,
+		Args: args(1, 2),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			src, err := e.openOrigin(cmd.Context(), given[0], o)
+			if err != nil {
+				return err
+			}
+			e.showProgress()
+			if len(given) == 1 {
+				err = runVerify(cmd.Context(), e, src)
+			} else {
+				err = runCompare(cmd.Context(), e, src, given[1])
+			}
+			return errors.Join(err, src.Close())
+		},
+	}
+	cmd.Flags().StringVar(&o.SHA256, "sha256", "", "the SHA-256 that the image file must have")
+	cmd.Flags().StringVar(&o.Content, "content-sha256", "", "the SHA-256 that the unpacked image must have")
+	return cmd
+}
+
+func runVerify(ctx context.Context, e *env, src *origin) error {
+	n, err := clone.CheckSource(ctx, src.Source, src.head, e.meter)
+	e.show.stop()
+	if err != nil {
+		return fmt.Errorf("%s: %w", src.place, err)
+	}
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "verified", "bytes": n})
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s: %s read, all checksums right\n", src.place, progress.Bytes(n))
+	return err
+}
+
+func runCompare(ctx context.Context, e *env, src *origin, path string) error {
+	with, err := disk.OpenSource(e.sys, path)
+	if err != nil {
+		return err
+	}
+	c, err := clone.Compare(ctx, src.Source, src.head, with, e.meter)
+	e.show.stop()
+	if err = errors.Join(err, with.Close()); err != nil {
+		return err
+	}
+	if e.json {
+		err = json.NewEncoder(e.stdout).Encode(map[string]any{"message": "compared", "comparison": c})
+	} else {
+		err = tellComparison(e.stdout, src, path, c)
+	}
+	if err == nil && len(c.Differing) > 0 {
+		return errDiffers
+	}
+	return err
+}
+
+// mostDiffering is how many differing ranges are listed.
+const mostDiffering = 10
+
+func tellComparison(w io.Writer, src *origin, path string, c *clone.Comparison) error {
+	if len(c.Differing) == 0 {
+		_, err := fmt.Fprintf(w, "%s holds %s: %s compared\n", path, src.place, progress.Bytes(c.Compared))
+		return err
+	}
+	fmt.Fprintf(w, "%s differs from %s in %s of %s, in %d places:\n", path, src.place,
+		progress.Bytes(c.Differing.Bytes()), progress.Bytes(c.Compared), len(c.Differing))
+	for i, d := range c.Differing {
+		if i == mostDiffering {
+			fmt.Fprintf(w, "  … and %d more\n", len(c.Differing)-i)
+			break
+		}
+		fmt.Fprintf(w, "  bytes %d to %d%s\n", d.Off, d.End(), whereIs(src.head, d.Off))
+	}
+	return nil
+}
