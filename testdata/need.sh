@@ -4,14 +4,20 @@
 #
 #   need.sh test       all that "make test" uses
 #   need.sh demo       only what the demo uses
-#   need.sh debs DIR   arm64 packages, into DIR; nothing to do where they are
+#   need.sh debs       arm64 packages, into debs of the cache
+#   need.sh root       a small Debian for arm64 with systemd, as an archive in
+#                      the cache; prints its name
 #
+#   need.sh cache      prints where the cache is
+#
+# The cache is $LIFEBOAT_CACHE, else lifeboat in the user's cache folder.
 # It can be run again at any time; where all is there it takes under a second,
 # changes nothing and needs no rights. Every name that moves with time (kernel
 # versions, suites) stands in this file and in no other.
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
+cache=${LIFEBOAT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lifeboat}
 suite=bookworm
 kernel='6\.[0-9.]+\+deb12' # a kernel's version in its package's name; the newest is taken
 sources=/etc/apt/sources.list.d/lifeboat.sources
@@ -20,7 +26,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # Cards and disks: what makes them, and what judges ours.
 cards="mtools dosfstools e2fsprogs fdisk gdisk parted f2fs-tools btrfs-progs zstd xz-utils pigz zip unzip cpio"
 # Boards and guests. The Raspberry Pi 4 of QEMU is younger than Debian 12.
-boards="device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base iproute2 tcpdump u-boot-qemu u-boot-tools"
+boards="kmod device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base iproute2 tcpdump u-boot-qemu u-boot-tools"
 backports="qemu-system-arm qemu-system-x86"
 backports_min=1:9.0
 guests="user-mode-linux uml-utilities e2fsck-static"
@@ -30,6 +36,9 @@ peers="partclone bmap-tools casync minisign tmux expect"
 # What the rescue image of a Raspberry Pi is made of, beside the two kernels.
 firmware=raspi-firmware
 arm64_debs="e2fsprogs libext2fs2 libcom-err2 libss2 libblkid1 libuuid1 libc6 dosfstools"
+
+# The Debian of testdata/debian-card.sh; its kernel comes out of the packages.
+root_packages="systemd systemd-sysv udev dbus kmod e2fsprogs dosfstools login passwd iproute2"
 
 say() { echo "need.sh: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -64,15 +73,19 @@ have_backports() {
 	done
 }
 
-# add_sources names backports and the firmware's component, at the mirror that
-# this machine uses already, and the boards' architecture.
+# mirror prints where this machine gets its Debian from: no host's name stands
+# in our files.
+mirror() {
+	apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
+		awk -v suite=$suite '$2 == suite && $3 == "main" { print $1; exit }'
+}
+
+# add_sources names backports and the firmware's component at the mirror, and
+# the boards' architecture.
 add_sources() {
 	local uri
-	uri=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
-		awk -v suite=$suite '$2 == suite && $3 == "main" { print $1; exit }')
-	[ -n "$uri" ] || uri=$(apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-		awk -v suite=$suite '$2 == suite && $3 == "main" { print $1; exit }')
-	[ -n "$uri" ] || die "this is not Debian 12 ($suite): install by hand: $wanted"
+	uri=$(mirror)
+	[ -n "$uri" ] || die "this is not Debian 12 ($suite), or its lists were never read (apt-get update)"
 	say "names $suite-backports and non-free-firmware in $sources, and the architecture arm64"
 	as_root tee $sources >/dev/null <<-END
 		# Written by testdata/need.sh of lifeboat, for its tests.
@@ -95,15 +108,17 @@ add_sources() {
 updated=
 update() {
 	[ -z "$updated" ] || return 0
-	[ -f $sources ] && dpkg --print-foreign-architectures | grep -qx arm64 || add_sources
+	if ! [ -f $sources ] || ! dpkg --print-foreign-architectures | grep -qx arm64; then
+		retry as_root apt-get -qq update # the mirror is known only by its lists
+		add_sources
+	fi
 	retry as_root apt-get -qq update
 	updated=yes
 }
 
 install_all() {
 	local p missing=
-	wanted="$* $backports"
-	command -v apt-get >/dev/null || die "this is not Debian 12 ($suite): install by hand: $wanted"
+	command -v apt-get >/dev/null || die "this is not Debian 12 ($suite): install by hand: $* $backports"
 	for p; do have "$p" || missing+=" $p"; done
 	if [ -n "$missing" ]; then
 		say "installs:$missing"
@@ -135,9 +150,8 @@ newest() {
 }
 
 fetch_debs() {
-	local dir=$1 full cloud p names=$firmware
+	local dir=$cache/debs full cloud p names=$firmware
 	[ ! -e "$dir/complete" ] || return 0
-	wanted="the arm64 packages"
 	update
 	full=$(newest "linux-image-${kernel}-arm64")
 	cloud=$(newest "linux-image-${kernel}-cloud-arm64")
@@ -152,9 +166,30 @@ fetch_debs() {
 	mv "$dir.new" "$dir"
 }
 
+# fetch_root makes the archive of the boards' Debian: minutes, for its packages
+# are configured under emulation. A point release of Debian makes it anew.
+fetch_root() {
+	local release file
+	release=$(dpkg-query -W -f '${Version}' base-files)
+	file=$cache/root-$release-$(echo $root_packages | sha256sum | head -c 8).tar.zst
+	if ! [ -e "$file" ]; then
+		say "makes $file, which takes minutes"
+		emulate
+		rm -f "$cache"/root-*.tar.zst
+		retry mmdebstrap --quiet --architectures=arm64 --variant=minbase --include="${root_packages// /,}" \
+			--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+			$suite "$file.new.tar.zst" "$(mirror)" >&2
+		mv "$file.new.tar.zst" "$file"
+	fi
+	echo "$file"
+}
+
+mkdir -p "$cache"
 case ${1-} in
 test) install_all $cards $boards $guests $peers ;;
 demo) install_all $cards $boards ;;
-debs) fetch_debs "${2:?need.sh debs DIR}" ;;
+debs) fetch_debs ;;
+root) fetch_root ;;
+cache) echo "$cache" ;;
 *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 64 ;;
 esac
