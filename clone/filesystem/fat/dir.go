@@ -1,0 +1,185 @@
+package fat
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"lifeboat/clone/extent"
+)
+
+// maxDir is the largest directory, in bytes: Linux v6.12, fs/fat/fat.h,
+// FAT_MAX_DIR_SIZE.
+const maxDir = 2 << 20
+
+// maxDepth bounds how many folders a path goes through.
+const maxDepth = 128
+
+var errTwice = errors.New("two folders have the same clusters; fsck.vfat repairs it")
+
+// A volume is what the reader and the editor share.
+type volume struct {
+	*geometry
+	r     io.ReaderAt
+	table *table
+}
+
+func newVolume(g *geometry, r io.ReaderAt, w io.WriterAt) *volume {
+	return &volume{g, r, &table{g: g, r: r, w: w, pages: map[int64]*page{}}}
+}
+
+// root is the entry that the root directory would have.
+func root() *entry { return &entry{name: ".", attr: attrDir} }
+
+// A dir is a directory in memory.
+type dir struct {
+	start   uint32 // 0 = the root
+	pieces  []piece
+	raw     []byte
+	end     int // the first slot of those that were never used
+	label   int // slot of the volume's label, -1 = none
+	entries []entry
+}
+
+// readDir reads the directory that begins at cluster start, 0 for the root.
+func (v *volume) readDir(start uint32) (*dir, error) {
+	d := &dir{start: start, pieces: []piece{{0, extent.Extent{Off: v.rootOff, Len: v.rootLen}}}}
+	if start != 0 || v.bits == 32 {
+		first := start
+		if start == 0 {
+			first = v.rootStart
+		}
+		var err error
+		if d.pieces, err = v.table.chain(first, -1, max(1, maxDir/v.cluster)); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range d.pieces {
+		d.raw = append(d.raw, make([]byte, p.Len)...)
+		if err := readFull(v.r, d.raw[p.At:], p.Off); err != nil {
+			return nil, fmt.Errorf("directory at %d: %w", p.Off, err)
+		}
+	}
+	d.parse(v.bits)
+	return d, nil
+}
+
+// slots is how many slots the directory has room for.
+func (d *dir) slots() int { return len(d.raw) / slotSize }
+
+func (d *dir) slot(i int) []byte { return d.raw[i*slotSize : (i+1)*slotSize] }
+
+// parse finds the entries in the slots.
+func (d *dir) parse(bits int) {
+	d.entries, d.label = nil, -1
+	var long longReader
+	for d.end = 0; d.end < d.slots(); d.end++ {
+		b := d.slot(d.end)
+		switch {
+		case b[0] == slotEnd:
+			return
+		case b[0] == slotFree:
+			long.n = 0
+			continue
+		case b[offAttr]&attrLongMask == attrLong:
+			long.add(b, d.end)
+			continue
+		case b[offAttr]&attrLabel != 0:
+			if d.label < 0 && b[offAttr]&attrDir == 0 {
+				d.label = d.end
+			}
+			long.n = 0
+			continue
+		case isDots(b):
+			long.n = 0
+			continue
+		}
+		e := decodeSlot(b, bits)
+		e.first, e.last = d.end, d.end
+		long.take(&e)
+		d.entries = append(d.entries, e)
+	}
+}
+
+// isDots tells whether the slot is the folder itself or its parent.
+func isDots(b []byte) bool {
+	name := string(b[:11])
+	return name == ".          " || name == "..         "
+}
+
+// find is the entry that name means, nil if there is none. A long name goes
+// before an alias.
+func (d *dir) find(name string) *entry {
+	for i := range d.entries {
+		if same(d.entries[i].name, name) {
+			return &d.entries[i]
+		}
+	}
+	for i := range d.entries {
+		if d.entries[i].is(name) {
+			return &d.entries[i]
+		}
+	}
+	return nil
+}
+
+// walk goes down a path from the root. Each folder on the way is read, and
+// shown to visit (which may be nil) with its entry before that. The last
+// component is not read: its entry comes back with the directory that holds it,
+// which is nil for the root.
+func (v *volume) walk(name string, visit func(in *dir, e *entry) error) (*dir, *entry, error) {
+	if !fs.ValidPath(name) {
+		return nil, nil, fs.ErrInvalid
+	}
+	var in *dir
+	at := root()
+	if name == "." {
+		return nil, at, nil
+	}
+	parts := strings.Split(name, "/")
+	if len(parts) > maxDepth {
+		return nil, nil, fmt.Errorf("more than %d folders deep: %w", maxDepth, fs.ErrInvalid)
+	}
+	for _, part := range parts {
+		if !at.dir() {
+			return nil, nil, fs.ErrNotExist
+		}
+		var err error
+		if in, err = v.enter(in, at, visit); err != nil {
+			return nil, nil, err
+		}
+		if at = in.find(part); at == nil {
+			return in, nil, fs.ErrNotExist
+		}
+	}
+	return in, at, nil
+}
+
+// enter reads the folder of an entry in a directory.
+func (v *volume) enter(in *dir, e *entry, visit func(in *dir, e *entry) error) (*dir, error) {
+	if in == nil {
+		return v.readDir(0)
+	}
+	if !v.valid(e.start) || e.start == v.rootStart {
+		return nil, fmt.Errorf("folder %q at cluster %d: %w", e.name, e.start, errChain)
+	}
+	if visit != nil {
+		if err := visit(in, e); err != nil {
+			return nil, err
+		}
+	}
+	return v.readDir(e.start)
+}
+
+// content is where the bytes of a file lie.
+func (v *volume) content(e *entry) ([]piece, error) {
+	if e.size == 0 {
+		return nil, nil
+	}
+	return v.table.chain(e.start, v.count(e.size), v.clusters)
+}
+
+// count is how many clusters n bytes take.
+func (g *geometry) count(n int64) int64 { return (n + g.cluster - 1) / g.cluster }
