@@ -49,8 +49,10 @@ func (s *Sys) bus(name, dir, place string) string {
 		return "nvme"
 	case strings.HasPrefix(name, "vd"):
 		return "virtio"
+	case strings.HasPrefix(name, "ubd"):
+		return "ubd"
 	case !strings.HasPrefix(name, "sd"):
-		return strings.TrimRight(strings.TrimRightFunc(name, unicode.IsDigit), "-")
+		return strings.TrimRightFunc(name, unicode.IsDigit)
 	}
 	for _, step := range strings.Split(place, "/") {
 		switch strings.TrimRightFunc(step, unicode.IsDigit) {

@@ -72,4 +72,3 @@ func noise(n int, seed uint64) []byte {
 	r.Read(b)
 	return b
 }
-
