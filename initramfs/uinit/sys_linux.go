@@ -64,3 +64,23 @@ func wait4() (pid int, status unix.WaitStatus, err error) {
 	pid, err = unix.Wait4(-1, &status, 0, nil)
 	return pid, status, err
 }
+
+// kernelLog is all that the kernel's log still holds.
+func kernelLog() ([]byte, error) {
+	buf := make([]byte, kernelLogSize)
+	n, err := unix.Klogctl(unix.SYSLOG_ACTION_READ_ALL, buf)
+	return buf[:max(n, 0)], err
+}
+
+const kernelLogSize = 4 << 20 // bytes; CONFIG_LOG_BUF_SHIFT of the usual kernels is 17 to 20
+
+// syncAll writes all file systems out.
+func syncAll() { unix.Sync() }
+
+// signalInit asks PID 1 for the end of the machine.
+func signalInit(r reason) error {
+	if r == reasonPoweroff {
+		return unix.Kill(1, unix.SIGUSR2)
+	}
+	return unix.Kill(1, unix.SIGTERM)
+}
