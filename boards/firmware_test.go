@@ -211,12 +211,13 @@ func TestGuess(t *testing.T) {
 func FuzzFirmware(f *testing.F) {
 	f.Add("arm_64bit=1\n[pi4]\nkernel=kernel8.img\n[all]\ninitramfs a,b followkernel\ninclude config.txt\n", "boot_partition=2", "x")
 	f.Add("os_prefix=../\ndevice_tree=/../x\nkernel=//\n[board-type=0x11]\nstart_x=1\ngpu_mem=16", "[tryboot]", "")
+	pi4, _ := boards.Find("rpi-4-b")
 	f.Fuzz(func(t *testing.T, config, autoboot, extlinux string) {
 		boot := raspios()
 		boot["config.txt"] = &fstest.MapFile{Data: []byte(config)}
 		boot["autoboot.txt"] = &fstest.MapFile{Data: []byte(autoboot)}
 		boot["extlinux/extlinux.conf"] = &fstest.MapFile{Data: []byte(extlinux)}
-		c, err := boards.Firmware(boot, board(t, "rpi-4-b"), boards.FirmwareOptions{})
+		c, err := boards.Firmware(boot, pi4, boards.FirmwareOptions{})
 		if err == nil && !fs.ValidPath(c.Kernel) {
 			t.Errorf("kernel %q is no path", c.Kernel)
 		}
