@@ -1,0 +1,306 @@
+package identity
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lifeboat/clone/manifest"
+)
+
+// A Finding says where a reference leads.
+type Finding struct {
+	Ref
+	OK   bool   `json:"ok"`   // it leads to a part of this disk that can be meant
+	Part int    `json:"part"` // that part's number; 0 = none
+	Text string `json:"text"` // for people: what is wrong and what would be right
+}
+
+// Serious tells whether the board would not boot, or stop on the way.
+func (f Finding) Serious() bool { return !f.OK && !f.Optional }
+
+// Check resolves each reference of the boot part and the root against the disk
+// that head describes. A reference to another disk is not OK; where it is also
+// Optional, that is mostly meant so.
+func Check(head *manifest.Head, boot, root fs.FS) ([]Finding, error) {
+	files, err := find(boot, root)
+	if err != nil {
+		return nil, err
+	}
+	var refs []Ref
+	for _, f := range files {
+		refs = append(refs, f.refs()...)
+	}
+	c := checker{head, diskOf(refs)}
+	var findings []Finding
+	for _, r := range refs {
+		findings = append(findings, c.check(r))
+	}
+	return append(findings, missing(files, refs, boot, root)...), nil
+}
+
+// missing says what should be there, and is not.
+func missing(files []file, refs []Ref, boot, root fs.FS) []Finding {
+	isBoot := func(f file) bool { return !strings.HasPrefix(f.name, "etc/") }
+	isRoot := func(r Ref) bool { return namesRoot(r) && !strings.HasPrefix(r.File, "etc/") }
+	var text string
+	scripted := false
+	for _, name := range []string{"boot.scr", "boot/boot.scr", "recovery.cmdline", "grub/grub.cfg", "boot/grub/grub.cfg"} {
+		scripted = scripted || exists(boot, name) || exists(root, name)
+	}
+	switch {
+	case boot == nil && root == nil:
+		text = "no part of this disk could be looked into: whether it boots is not known"
+	case !slices.ContainsFunc(files, isBoot):
+		text = "there is no cmdline.txt, extlinux.conf, armbianEnv.txt, uEnv.txt or boot.ini: nothing tells the kernel where its root is"
+	case !slices.ContainsFunc(refs, isRoot):
+		text = "no root= in any of the boot files: nothing tells the kernel where its root is"
+	default:
+		return nil
+	}
+	if scripted {
+		text += ", unless the boot script does"
+	}
+	return []Finding{{Ref: Ref{Where: Boot, Use: "root=", Optional: scripted}, Text: text}}
+}
+
+func exists(tree fs.FS, name string) bool {
+	if tree == nil {
+		return false
+	}
+	_, err := fs.Stat(tree, name)
+	return err == nil
+}
+
+// namesRoot: LibreELEC calls it disk=, Armbian rootdev=, and Debian's
+// raspi-firmware ROOTPART=.
+func namesRoot(r Ref) bool {
+	return slices.Contains([]string{"root=", "rootdev=", "disk=", "ROOTPART=", "fstab /"}, r.Use)
+}
+
+func namesBoot(r Ref) bool {
+	return r.Use == "boot=" || r.Use == "boot_partition=" || strings.HasPrefix(r.Use, "fstab /boot")
+}
+
+// A checker resolves references.
+type checker struct {
+	head *manifest.Head
+	disk string // what the files call this disk: "mmcblk0"; "" = not known
+}
+
+// diskOf takes the disk that the root is said to be on for this one.
+func diskOf(refs []Ref) string {
+	for _, r := range refs {
+		if namesRoot(r) && r.Kind == Device {
+			disk, _ := splitDevice(r.Value)
+			return disk
+		}
+	}
+	return ""
+}
+
+// splitDevice parts "/dev/mmcblk0p2" into "mmcblk0" and 2.
+func splitDevice(value string) (disk string, num int) {
+	name := strings.TrimPrefix(value, "/dev/")
+	disk = strings.TrimRight(name, "0123456789")
+	num, _ = strconv.Atoi(name[len(disk):])
+	if before, ok := strings.CutSuffix(disk, "p"); ok && strings.ContainsAny(before, "0123456789") {
+		disk = before
+	}
+	return disk, num
+}
+
+func (c checker) check(r Ref) Finding {
+	f := Finding{Ref: r}
+	if r.Kind == Other {
+		// root=/dev/nfs, /dev/ram0, /dev/mapper/…, 179:2, $rootdev
+		f.OK = true
+		f.Text = fmt.Sprintf("%s: %s%s: not a part, or not a name that can be resolved here", r.place(), r.Use, r)
+		return f
+	}
+	f.Part = c.resolve(r)
+	switch e, ok := c.entry(f.Part); {
+	case f.Part == 0 && c.other(r):
+		f.Text = fmt.Sprintf("%s: %s: %s is not on this disk%s", r.place(), r.Use, r, c.consequence(r))
+	case f.Part == 0:
+		f.Text = fmt.Sprintf("%s: %s: %s is not on this disk%s%s", r.place(), r.Use, r, c.consequence(r), c.advice(r))
+	case ok && e.Extended:
+		f.Text = fmt.Sprintf("%s: %s: %s is the extended part %d, which holds parts and no files%s", r.place(), r.Use, r, f.Part, c.advice(r))
+	case !c.suits(r, f.Part):
+		f.Text = fmt.Sprintf("%s: %s: %s is part %d, which holds %s%s", r.place(), r.Use, r, f.Part, c.holds(f.Part), c.advice(r))
+	default:
+		f.OK = true
+		f.Text = fmt.Sprintf("%s: %s: %s is part %d", r.place(), r.Use, r, f.Part)
+	}
+	return f
+}
+
+func (r Ref) place() string { return fmt.Sprintf("%s part: %s line %d", r.Where, r.File, r.Line) }
+
+func (c checker) consequence(r Ref) string {
+	if r.Optional {
+		return " (the boot goes on without it)"
+	}
+	return ""
+}
+
+// other tells whether a device name is another disk's.
+func (c checker) other(r Ref) bool {
+	disk, _ := splitDevice(r.Value)
+	return r.Kind == Device && c.disk != "" && disk != c.disk
+}
+
+func (c checker) entry(num int) (manifest.Entry, bool) {
+	for _, e := range c.head.Table.Entries {
+		if e.Num == num {
+			return e, true
+		}
+	}
+	return manifest.Entry{}, false
+}
+
+// resolve finds the part that a reference means; 0 = none.
+func (c checker) resolve(r Ref) int {
+	switch r.Kind {
+	case PartUUID:
+		return c.byPartUUID(r.Value)
+	case Device:
+		if _, num := splitDevice(r.Value); !c.other(r) {
+			return c.known(num)
+		}
+		return 0
+	case Number:
+		num, _ := strconv.Atoi(r.Value)
+		return c.known(num)
+	case PartLabel:
+		for _, e := range c.head.Table.Entries {
+			if e.Name != "" && e.Name == plain(r.Value) {
+				return e.Num
+			}
+		}
+		return 0
+	}
+	for _, p := range c.head.Parts {
+		if r.Kind == UUID && p.FS.UUID != "" && strings.EqualFold(p.FS.UUID, r.Value) ||
+			r.Kind == Label && p.FS.Label != "" && p.FS.Label == plain(r.Value) {
+			return p.Num
+		}
+	}
+	return 0
+}
+
+func (c checker) known(num int) int {
+	if _, ok := c.entry(num); ok {
+		return num
+	}
+	return 0
+}
+
+func (c checker) byPartUUID(value string) int {
+	id, offset, _ := strings.Cut(value, partnroff)
+	for _, e := range c.head.Table.Entries {
+		if e.UUID != "" && strings.EqualFold(e.UUID, id) {
+			n, _ := strconv.Atoi(offset)
+			return c.known(e.Num + n)
+		}
+	}
+	return 0
+}
+
+func (c checker) holds(num int) string {
+	if p, ok := c.head.Part(num); ok && p.FS.Type != "" {
+		return p.FS.Type
+	}
+	return "nothing that is known"
+}
+
+// noRoot are contents that no root lies on.
+var noRoot = []string{"vfat", "swap", "exfat", "iso9660"}
+
+// suits tells whether the part can be what the reference uses it for. What is
+// not known is given the benefit of the doubt.
+func (c checker) suits(r Ref, num int) bool {
+	p, ok := c.head.Part(num)
+	if !ok || p.FS.Type == "" {
+		return true
+	}
+	switch {
+	case namesRoot(r):
+		return !slices.Contains(noRoot, p.FS.Type)
+	case r.Use == "fstab swap":
+		return p.FS.Type == "swap"
+	case r.Use == "boot_partition=":
+		return p.FS.Type == "vfat"
+	}
+	return true
+}
+
+// advice names what the reference should be, where that can be known.
+func (c checker) advice(r Ref) string {
+	p, ok := c.meant(r)
+	if !ok {
+		return ""
+	}
+	right := c.name(p, r.Kind)
+	if right == "" {
+		return ""
+	}
+	return fmt.Sprintf("; part %d (%s) is %s", p.Num, strings.TrimSpace(p.FS.Type+" "+p.FS.Label), right)
+}
+
+// meant guesses the part: the only one that suits; among several the one whose
+// number an MBR's PARTUUID or a device name has kept.
+func (c checker) meant(r Ref) (manifest.Part, bool) {
+	var candidates []manifest.Part
+	for _, p := range c.head.Parts {
+		isRoot := p.FS.Type != "" && !slices.Contains(noRoot, p.FS.Type)
+		if namesRoot(r) && isRoot || namesBoot(r) && p.FS.Type == "vfat" || r.Use == "fstab swap" && p.FS.Type == "swap" {
+			candidates = append(candidates, p)
+		}
+	}
+	if len(candidates) == 1 {
+		return candidates[0], true
+	}
+	num := keptNumber(r)
+	for _, p := range candidates {
+		if p.Num == num {
+			return p, true
+		}
+	}
+	return manifest.Part{}, false
+}
+
+func keptNumber(r Ref) int {
+	switch {
+	case r.Kind == Device:
+		_, num := splitDevice(r.Value)
+		return num
+	case r.Kind == PartUUID && len(r.Value) == len("12345678-01"):
+		num, _ := strconv.ParseInt(r.Value[len("12345678-"):], 16, 32)
+		return int(num)
+	}
+	return 0
+}
+
+// name names a part in the wanted way, or another where it has none.
+func (c checker) name(p manifest.Part, kind Kind) string {
+	e, _ := c.entry(p.Num)
+	names := []Ref{
+		{Kind: PartUUID, Value: e.UUID}, {Kind: UUID, Value: p.FS.UUID},
+		{Kind: Label, Value: p.FS.Label}, {Kind: PartLabel, Value: e.Name},
+		{Kind: Number, Value: strconv.Itoa(p.Num)},
+	}
+	for _, n := range names {
+		if n.Kind == kind && n.Value != "" {
+			return n.String()
+		}
+	}
+	for _, n := range names[:2] {
+		if n.Value != "" {
+			return n.String()
+		}
+	}
+	return ""
+}
