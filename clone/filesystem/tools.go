@@ -124,8 +124,8 @@ func lastWords(out []byte) error {
 	var words []string
 	for line := range strings.Lines(string(out)) {
 		// e2fsck draws its progress with backspaces and carriage returns.
-		line = strings.TrimSpace(line[strings.LastIndexAny(line, "\r\b")+1:])
-		if line = strings.TrimSpace(line); line != "" {
+		line = strings.TrimSpace(line)
+		if line = strings.TrimSpace(line[strings.LastIndexAny(line, "\r\b")+1:]); line != "" {
 			words = append(words, line)
 		}
 	}
