@@ -140,6 +140,9 @@ func (s *Sys) oneWord(f Facts) error {
 	return nil
 }
 
+// heldUnseen is how a disk is used when only the kernel knows more.
+const heldUnseen = "is held by another program, or mounted where this one cannot see it"
+
 // openExclusive opens the disk so that nobody can mount it meanwhile. On a file
 // O_EXCL has no meaning; it is locked against another lifeboat instead.
 func openExclusive(f Facts) (*handle, error) {
@@ -150,7 +153,7 @@ func openExclusive(f Facts) (*handle, error) {
 	h, err := openHandle(f.Disk.Path, flags)
 	switch {
 	case errors.Is(err, unix.EBUSY):
-		return nil, &InUseError{f.Disk.Path, []Use{{f.Disk.Path, "is held by another program, or mounted where this one cannot see it"}}}
+		return nil, &InUseError{f.Disk.Path, []Use{{f.Disk.Path, heldUnseen}}}
 	case errors.Is(err, unix.EROFS), !f.File && errors.Is(err, unix.EACCES) && os.Geteuid() == 0:
 		return nil, &ReadOnlyError{f.Disk.Path}
 	case errors.Is(err, unix.ENOMEDIUM):
@@ -170,7 +173,7 @@ func openExclusive(f Facts) (*handle, error) {
 // pin holds the open descriptor against what was shown: from here on names do
 // not matter.
 func pin(h *handle, f Facts) error {
-	info, err := h.cached.Stat()
+	info, err := h.any().Stat()
 	if err != nil {
 		return err
 	}
@@ -187,7 +190,7 @@ func pin(h *handle, f Facts) error {
 	case open != shown:
 		return &ChangedError{f.Disk.Path, "device number", shown.String(), open.String()}
 	}
-	if seq, err := blockSeq(h.cached); err == nil && f.Disk.Seq != 0 && seq != f.Disk.Seq {
+	if seq, err := blockSeq(h.any()); err == nil && f.Disk.Seq != 0 && seq != f.Disk.Seq {
 		return &ChangedError{f.Disk.Path, "sequence number", strconv.FormatUint(f.Disk.Seq, 10), strconv.FormatUint(seq, 10)}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -28,6 +29,7 @@ type handle struct {
 
 	// state
 	behind atomic.Int64 // bytes written through the page cache since it was last written back
+	mixed  sync.RWMutex // held shared by direct writes: see writeCached
 }
 
 // fileUnit is enough for direct I/O on a file of any file system.
@@ -103,6 +105,14 @@ func (h *handle) sameDevice() error {
 		return fmt.Errorf("%s became another device while it was opened", h.path)
 	}
 	return nil
+}
+
+// any is one of the descriptors.
+func (h *handle) any() *os.File {
+	if h.cached != nil {
+		return h.cached
+	}
+	return h.direct
 }
 
 // onlyDirect drops the cached descriptor: for a disk that is mounted the page
@@ -218,14 +228,26 @@ func (h *handle) write(p []byte, off int64) error {
 		defer extent.Release(buf)
 		b = buf[:copy(buf[:], p)]
 	}
-	_, err := h.direct.WriteAt(b, off)
+	err := h.writeDirect(b, off)
 	if errors.Is(err, unix.EINVAL) {
 		return h.writeCached(p, off)
 	}
 	return err
 }
 
+func (h *handle) writeDirect(p []byte, off int64) error {
+	h.mixed.RLock()
+	defer h.mixed.RUnlock()
+	_, err := h.direct.WriteAt(p, off)
+	return err
+}
+
+// writeCached writes through the page cache, and never while a direct write is
+// under way: if both touched one page, the page could keep, and write back, what
+// the direct write had just replaced.
 func (h *handle) writeCached(p []byte, off int64) error {
+	h.mixed.Lock()
+	defer h.mixed.Unlock()
 	if _, err := h.cached.WriteAt(p, off); err != nil {
 		return err
 	}

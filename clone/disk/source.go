@@ -46,20 +46,23 @@ func OpenSource(sys *Sys, path string) (*Source, error) {
 	return &Source{h, f}, nil
 }
 
+// openHeld opens a disk, exclusively if nobody else has it so, and adds to f what
+// only the kernel knew.
 func openHeld(f *Facts) (*handle, error) {
 	h, err := openHandle(f.Disk.Path, os.O_RDONLY|os.O_EXCL)
 	if errors.Is(err, unix.EBUSY) {
 		if len(f.Users) == 0 {
-			f.Users = []Use{{f.Disk.Path, "is held by another program, or mounted where this one cannot see it"}}
+			f.Users = []Use{{f.Disk.Path, heldUnseen}}
 		}
-		if h, err = openHandle(f.Disk.Path, os.O_RDONLY); err == nil {
-			err = h.onlyDirect()
-		}
+		h, err = openHandle(f.Disk.Path, os.O_RDONLY)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := pin(h, *f); err != nil {
+	if len(f.Users) > 0 {
+		err = h.onlyDirect()
+	}
+	if err = errors.Join(err, pin(h, *f)); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
