@@ -25,7 +25,7 @@ func (e *execution) wipe(ctx context.Context) error {
 
 func (e *execution) makeSwap(s Step) error {
 	part, _ := e.plan.Head.Part(s.Part)
-	info := swap.Info{UUID: part.FS.UUID, Label: part.FS.Label, Page: part.FS.Block}
+	info := swap.Info{UUID: part.FS.UUID, Label: part.FS.Label, PageSize: part.FS.Block}
 	if to, ok := e.plan.newID(s.Part); ok {
 		info.UUID = to
 	}
@@ -44,7 +44,13 @@ func (e *execution) check(ctx context.Context, s Step) error {
 		return err
 	}
 	return e.onDevice(ctx, s, "not checked", func(path string) error {
-		return e.Tools.Check(ctx, fs, path)
+		err := e.Tools.Check(ctx, fs, path)
+		if part, _ := e.plan.Head.Part(s.Part); err != nil && ctx.Err() == nil && part.Why != "" {
+			// All its bytes were copied because it is not understood: no wonder.
+			e.reserve("part %d is a copy of all bytes, but its checker does not approve of them: %v", s.Part, err)
+			return nil
+		}
+		return err
 	})
 }
 
@@ -110,10 +116,21 @@ func (e *execution) writeTable(ctx context.Context) error {
 	if err := sameTable(e.target, e.plan.Table, size, sector); err != nil {
 		return err
 	}
-	if err := e.target.Reread(ctx); err != nil {
+	if err := e.target.Reread(ctx, kernelParts(e.plan.Table)); err != nil {
 		e.logf("the kernel does not take the new table yet: %v", err)
 	}
 	return nil
+}
+
+// kernelParts are the parts of a table as the kernel is to see them.
+func kernelParts(t manifest.Table) []disk.Partition {
+	var parts []disk.Partition
+	for _, e := range t.Entries {
+		if !e.Extended {
+			parts = append(parts, disk.Partition{Num: e.Num, Extent: e.Extent})
+		}
+	}
+	return parts
 }
 
 // sameTable reads the table back and compares.

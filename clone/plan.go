@@ -9,6 +9,7 @@ import (
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 )
@@ -190,7 +191,7 @@ func (p *Plan) growing(o Options) (grow int, slide []int) {
 // mayGrow tells whether a file system can be made larger: ext can. What is not
 // known yet is looked at when it lies on the target.
 func mayGrow(fsType string) bool {
-	return slices.Contains([]string{"ext2", "ext3", "ext4", ""}, fsType)
+	return fsType == "" || filesystem.IsExt(fsType)
 }
 
 // place is the extent of a part on the target.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"lifeboat/clone/filesystem"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 )
@@ -100,7 +101,7 @@ func (p *Plan) newID(part int) (string, bool) {
 func oldWarning(parts []manifest.Part) string {
 	var kept []string
 	for _, p := range parts {
-		if p.FS.UUID != "" && !strings.HasPrefix(p.FS.Type, "ext") && p.FS.Type != "swap" && p.FS.Type != "vfat" {
+		if p.FS.UUID != "" && !filesystem.IsExt(p.FS.Type) && p.FS.Type != "swap" && p.FS.Type != "vfat" {
 			kept = append(kept, fmt.Sprintf("part %d (%s)", p.Num, p.FS.Type))
 		}
 	}
