@@ -168,7 +168,8 @@ func tooSmall(t Target, missing int64, err error) error {
 }
 
 // growing says which part takes the room of a larger target, and which parts
-// behind it may slide because they are made anew.
+// behind it may slide because they are made anew. What is not understood is not
+// grown unless it was asked for.
 func (p *Plan) growing(o Options) (grow int, slide []int) {
 	for _, part := range p.Head.Parts {
 		if part.Content == manifest.None {
@@ -180,7 +181,7 @@ func (p *Plan) growing(o Options) (grow int, slide []int) {
 		return 0, slide
 	case GrowLast:
 		num := layout.Last(p.Head.Table, slide)
-		if part, ok := p.Head.Part(num); ok && mayGrow(part.FS.Type) {
+		if part, ok := p.Head.Part(num); ok && mayGrow(part.FS.Type) && part.Why == "" {
 			return num, slide
 		}
 		return 0, slide

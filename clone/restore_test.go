@@ -280,6 +280,7 @@ type faulty struct {
 	at     int
 	breaks func() error
 	seen   *int
+	hit    *bool
 }
 
 type faultyPass struct {
@@ -294,6 +295,7 @@ func (f faulty) Open(ctx context.Context, want extent.Set) (clone.Pass, error) {
 
 func (p faultyPass) Next(ctx context.Context) (extent.Record, error) {
 	if *p.f.seen == p.f.at {
+		*p.f.hit = true
 		if err := p.f.breaks(); err != nil {
 			return extent.Record{}, err
 		}
@@ -314,14 +316,14 @@ func TestFaultAtEveryRecord(t *testing.T) {
 	for at := 0; ; at++ {
 		for _, how := range []string{"error", "interrupt"} {
 			ctx, cancel := context.WithCancel(t.Context())
-			seen := 0
+			seen, hit := 0, false
 			broken := func() error { return errFault }
 			if how == "interrupt" {
 				broken = func() error { cancel(); return nil }
 			}
-			_, err := restore(ctx, t, faulty{src, at, broken, &seen}, to, clone.Options{})
+			_, err := restore(ctx, t, faulty{src, at, broken, &seen, &hit}, to, clone.Options{})
 			cancel()
-			if seen <= at {
+			if !hit {
 				if at < 10 {
 					t.Fatalf("only %d records", at)
 				}
