@@ -1,0 +1,189 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lifeboat/internal/atomicfile"
+)
+
+// A Folder is a store in a folder of this machine, or of a file server that is
+// mounted. Names that begin with a dot are not listed: files in the making have
+// such.
+type Folder struct{ dir string }
+
+var _ Store = (*Folder)(nil)
+
+// NewFolder is the store in dir. Put makes the folder where it is not there.
+func NewFolder(dir string) *Folder { return &Folder{dir} }
+
+// Path is where a file lies.
+func (f *Folder) Path(name string) (string, error) {
+	if !filepath.IsLocal(name) {
+		return "", fmt.Errorf("the name %q leads out of the folder %s: %w", name, f.dir, fs.ErrInvalid)
+	}
+	return filepath.Join(f.dir, name), nil
+}
+
+// Open implements Store.
+func (f *Folder) Open(ctx context.Context, name string, off int64) (io.ReadCloser, error) {
+	file, info, err := f.open(name)
+	if err != nil {
+		return nil, err
+	}
+	if off < 0 || off > info.Size {
+		file.Close()
+		return nil, behindEnd(file.Name(), off, info.Size)
+	}
+	if _, err := file.Seek(off, io.SeekStart); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &cancelled{ctx, file}, nil
+}
+
+func (f *Folder) open(name string) (*os.File, Info, error) {
+	path, err := f.Path(name)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	st, err := file.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	if err != nil {
+		file.Close()
+		return nil, Info{}, err
+	}
+	return file, infoOf(name, st), nil
+}
+
+func (f *Folder) openFile(name string) (ReaderAtCloser, Info, error) {
+	file, info, err := f.open(name)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	return file, info, nil
+}
+
+func infoOf(name string, st fs.FileInfo) Info {
+	return Info{Name: name, Size: st.Size(), Time: st.ModTime()}
+}
+
+// Stat looks at one file.
+func (f *Folder) Stat(_ context.Context, name string) (Info, error) {
+	path, err := f.Path(name)
+	if err != nil {
+		return Info{}, err
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return Info{}, err
+	}
+	if !st.Mode().IsRegular() {
+		return Info{}, fmt.Errorf("%s is not a file", path)
+	}
+	return infoOf(name, st), nil
+}
+
+// Put implements Store.
+func (f *Folder) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	path, err := f.Path(name)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	file, err := atomicfile.Create(path, 0o644)
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	n, err := io.Copy(file, &cancelled{ctx, io.NopCloser(r)})
+	if err != nil {
+		return fmt.Errorf("store %s: %w", path, err)
+	}
+	if size >= 0 && n != size {
+		return fmt.Errorf("store %s: got %d bytes, %d were announced", path, n, size)
+	}
+	return file.Commit()
+}
+
+// List implements Store.
+func (f *Folder) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
+	return func(yield func(Info, error) bool) {
+		err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil || path == f.dir {
+				return err
+			}
+			rel, _ := filepath.Rel(f.dir, path)
+			name := filepath.ToSlash(rel)
+			switch {
+			case strings.HasPrefix(d.Name(), ".") && d.IsDir():
+				return fs.SkipDir
+			case d.IsDir() && !overlap(name+"/", prefix):
+				return fs.SkipDir
+			case !d.Type().IsRegular(), strings.HasPrefix(d.Name(), "."), !strings.HasPrefix(name, prefix):
+				return nil
+			}
+			st, err := d.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // removed a moment ago
+			}
+			if err == nil && !yield(infoOf(name, st), nil) {
+				return fs.SkipAll
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			yield(Info{}, err)
+		}
+	}
+}
+
+// overlap tells whether one of two prefixes begins with the other.
+func overlap(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
+// Remove implements Store.
+func (f *Folder) Remove(_ context.Context, name string) error {
+	path, err := f.Path(name)
+	if err != nil {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// cancelled ends reading with its context. It hides io.WriterTo, so that a copy
+// comes by here often.
+type cancelled struct {
+	ctx context.Context
+	io.ReadCloser
+}
+
+func (c *cancelled) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.ReadCloser.Read(p)
+}
+
+func notExist(name string) error { return fmt.Errorf("%s: %w", name, fs.ErrNotExist) }
+
+func behindEnd(name string, off, size int64) error {
+	return fmt.Errorf("%s: byte %d lies behind its end at %d", name, off, size)
+}
