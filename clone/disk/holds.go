@@ -48,8 +48,17 @@ const (
 )
 
 // holds says what lies on a disk of size bytes: the ID of its table ("cafe0001"
-// for an MBR, a lower-case GUID), Blank, or Untold.
+// for an MBR, a lower-case GUID), Blank, or Untold. Bad sectors are no reason to
+// say nothing: a dying card is what people come with.
 func holds(r io.ReaderAt, size, sector int64) (string, error) {
+	what, err := readable(r, size, sector)
+	if err != nil && badMedium(err) {
+		return Untold, nil
+	}
+	return what, err
+}
+
+func readable(r io.ReaderAt, size, sector int64) (string, error) {
 	var mbr [mbrSize]byte
 	if _, err := r.ReadAt(mbr[:], 0); errors.Is(err, io.EOF) {
 		return blankOr(r, size)

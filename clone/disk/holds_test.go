@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,13 +13,18 @@ import (
 	"lifeboat/internal/fixture"
 )
 
+// script lets sfdisk write a table into a file.
 func script(t *testing.T, file, text string) {
 	t.Helper()
-	name := t.TempDir() + "/script"
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	fixture.Need(t, "sfdisk")
+	cmd := exec.CommandContext(t.Context(), "sfdisk", "-q", file)
+	if cmd.Err != nil { // where only root's PATH has it
+		cmd = exec.CommandContext(t.Context(), "/usr/sbin/sfdisk", "-q", file)
 	}
-	fixture.Run(t, "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin; sfdisk -q "+file+" <"+name)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("sfdisk: %v\n%s", err, out)
+	}
 }
 
 func TestHolds(t *testing.T) {
@@ -37,7 +43,6 @@ func TestHolds(t *testing.T) {
 		}
 	}
 	gpt := func(t *testing.T, file string) {
-		fixture.Need(t, "sfdisk")
 		script(t, file, "label: gpt\nlabel-id: "+guid+"\nsize=8M\n")
 	}
 	for _, c := range []struct {
@@ -51,11 +56,9 @@ func TestHolds(t *testing.T) {
 		{"the last byte", []func(*testing.T, string){poke(64<<20-1, 1)}, disk.Untold},
 		{"data far behind a wiped table", []func(*testing.T, string){poke(30<<20, bytes.Repeat([]byte("data"), 1<<20)...)}, disk.Untold},
 		{"MBR", []func(*testing.T, string){func(t *testing.T, file string) {
-			fixture.Need(t, "sfdisk")
 			script(t, file, "label: dos\nlabel-id: 0xcafe0001\nstart=8192,size=16M,type=c\n")
 		}}, "cafe0001"},
 		{"MBR without parts", []func(*testing.T, string){func(t *testing.T, file string) {
-			fixture.Need(t, "sfdisk")
 			script(t, file, "label: dos\nlabel-id: 0x00c0ffee\n")
 		}}, "00c0ffee"},
 		{"GPT", []func(*testing.T, string){gpt}, guid},
