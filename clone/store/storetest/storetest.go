@@ -142,8 +142,11 @@ func testReaderAt(t *testing.T, s store.Store) {
 		if size != int64(len(content)) {
 			t.Errorf("%s: got size %d, want %d", name, size, len(content))
 		}
-		if err := iotest.TestReader(io.NewSectionReader(r, 0, size), []byte(content)); err != nil {
-			t.Errorf("%s: %v", name, err)
+		for _, span := range [][2]int64{{0, size}, {size / 2, size}, {size / 3, size / 2}, {0, min(size, 1)}} {
+			got := make([]byte, span[1]-span[0])
+			if n, err := r.ReadAt(got, span[0]); n < len(got) || err != nil && err != io.EOF || string(got) != content[span[0]:span[1]] {
+				t.Errorf("%s: bytes %v: got %d and %v", name, span, n, err)
+			}
 		}
 		if n, err := r.ReadAt(make([]byte, 10), size); n != 0 || err != io.EOF {
 			t.Errorf("%s: behind the end: got %d and %v", name, n, err)
