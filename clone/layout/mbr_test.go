@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -45,9 +46,7 @@ var mbrLayouts = map[string]string{
 func sfdisk(tb testing.TB, size int64, label, script string) string {
 	tb.Helper()
 	fixture.Need(tb, "sfdisk")
-	path := filepath.Join(tb.TempDir(), "disk.img")
-	must(tb, os.WriteFile(path, nil, 0o600))
-	must(tb, os.Truncate(path, size))
+	path := blank(tb, size)
 	in := filepath.Join(tb.TempDir(), "script")
 	must(tb, os.WriteFile(in, []byte(label+"\n"+script+"\n"), 0o600))
 	fixture.Run(tb, "sh", "-c", `PATH=$PATH:/usr/sbin:/sbin; sfdisk -q "$1" < "$2"`, "sh", path, in)
@@ -71,12 +70,24 @@ func open(tb testing.TB, path string) (*os.File, int64) {
 	return f, info.Size()
 }
 
+// blank is a disk of zeros.
 func blank(tb testing.TB, size int64) string {
 	tb.Helper()
-	path := filepath.Join(tb.TempDir(), "blank.img")
+	path := filepath.Join(scratch(tb), "disk.img")
 	must(tb, os.WriteFile(path, nil, 0o600))
 	must(tb, os.Truncate(path, size))
 	return path
+}
+
+// scratch is a folder in memory, if there is one: the tools sync each write.
+func scratch(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "layout")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func read(tb testing.TB, path string) manifest.Table {
@@ -152,5 +163,13 @@ func TestBootCodeIsKept(t *testing.T) {
 	table := read(t, disk)
 	if !bytes.Equal(table.Code, code) {
 		t.Errorf("got code %x", table.Code)
+	}
+}
+
+// same compares tables field by field.
+func same(tb testing.TB, got, want manifest.Table) {
+	tb.Helper()
+	if !reflect.DeepEqual(got, want) {
+		tb.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
 }
