@@ -38,8 +38,9 @@ type dir struct {
 	start   uint32 // 0 = the root
 	pieces  []piece
 	raw     []byte
-	end     int // the first slot of those that were never used
-	label   int // slot of the volume's label, -1 = none
+	end     int    // the first slot of those that were never used
+	used    []bool // slots before end that belong to something
+	label   int    // slot of the volume's label, -1 = none
 	entries []entry
 }
 
@@ -71,9 +72,10 @@ func (d *dir) slots() int { return len(d.raw) / slotSize }
 
 func (d *dir) slot(i int) []byte { return d.raw[i*slotSize : (i+1)*slotSize] }
 
-// parse finds the entries in the slots.
+// parse finds the entries in the slots. Those of a long name whose alias was
+// not written, or is gone, belong to nothing.
 func (d *dir) parse(bits int) {
-	d.entries, d.label = nil, -1
+	d.entries, d.label, d.used = nil, -1, make([]bool, d.slots())
 	var long longReader
 	for d.end = 0; d.end < d.slots(); d.end++ {
 		b := d.slot(d.end)
@@ -86,6 +88,9 @@ func (d *dir) parse(bits int) {
 		case b[offAttr]&attrLongMask == attrLong:
 			long.add(b, d.end)
 			continue
+		}
+		d.used[d.end] = true
+		switch {
 		case b[offAttr]&attrLabel != 0:
 			if d.label < 0 && b[offAttr]&attrDir == 0 {
 				d.label = d.end
@@ -99,6 +104,9 @@ func (d *dir) parse(bits int) {
 		e := decodeSlot(b, bits)
 		e.first, e.last = d.end, d.end
 		long.take(&e)
+		for i := e.first; i < e.last; i++ {
+			d.used[i] = true
+		}
 		d.entries = append(d.entries, e)
 	}
 }

@@ -74,7 +74,7 @@ func (d *dir) gap(n, block int) int {
 		if i%block == 0 {
 			run = 0
 		}
-		if i < d.end && d.slot(i)[0] != slotFree {
+		if i < d.end && d.used[i] {
 			run = 0
 			continue
 		}
@@ -100,26 +100,42 @@ func (e *Editor) insert(d *dir, a addition) error {
 }
 
 // put writes an entry into a directory in memory, and returns the sectors that
-// have changed in the order in which they are to be stored.
+// have changed in the order in which they are to be stored. Slots that were
+// never used and lie before the new ones become free ones first: what lies
+// behind the end is seen by Linux and fsck.vfat, but not by others.
 func (e *Editor) put(d *dir, a addition) []int {
 	slots := append(a.long, newSlot(a.alias, a.attr, a.start, a.size, e.now()))
 	after := a.pos + len(slots)
 	var order []int
 	if after > d.end && after < d.slots() && d.slot(after)[0] != slotEnd {
-		d.slot(after)[0] = slotEnd // behind the end there may be anything
+		d.slot(after)[0] = slotEnd // there may be anything
 		order = append(order, d.sectors(after, after+1, e.v.sector)...)
 	}
-	for i, s := range slots {
-		copy(d.slot(a.pos+i), s)
-	}
-	order = append(order, d.sectors(a.pos, after, e.v.sector)...)
-	if d.end < a.pos { // only now the new slots stop lying behind the end
+	if d.end < a.pos {
 		for i := d.end; i < a.pos; i++ {
 			d.slot(i)[0] = slotFree
 		}
 		order = append(order, d.sectors(d.end, a.pos, e.v.sector)...)
 	}
+	lost := d.sweep(e.v.sector)
+	for i, s := range slots {
+		copy(d.slot(a.pos+i), s)
+	}
+	order = append(order, d.sectors(a.pos, after, e.v.sector)...)
 	d.end = max(d.end, after)
+	return append(order, lost...)
+}
+
+// sweep frees the slots of long names that have no alias, as an interrupted
+// change can leave them, and returns their sectors, last first.
+func (d *dir) sweep(sector int64) []int {
+	var order []int
+	for i := d.end - 1; i >= 0; i-- {
+		if i < len(d.used) && !d.used[i] && d.slot(i)[0] != slotFree {
+			d.slot(i)[0] = slotFree
+			order = append(order, d.sectors(i, i+1, sector)...)
+		}
+	}
 	return order
 }
 
@@ -273,10 +289,13 @@ func (e *Editor) remove(name string) error {
 	return e.release(old.start)
 }
 
-// wipe frees an entry's slots in memory, and returns their sectors.
+// wipe frees an entry's slots in memory, and returns their sectors, the one with
+// the alias first: without that, the others are nobody's.
 func (e *Editor) wipe(d *dir, old *entry) []int {
 	for i := old.first; i <= old.last; i++ {
 		d.slot(i)[0] = slotFree
 	}
-	return d.sectors(old.first, old.last+1, e.v.sector)
+	order := d.sectors(old.first, old.last+1, e.v.sector)
+	slices.Reverse(order)
+	return order
 }
