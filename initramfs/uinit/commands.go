@@ -18,14 +18,12 @@ import (
 	"github.com/u-root/u-root/pkg/core/chmod"
 	"github.com/u-root/u-root/pkg/core/cp"
 	"github.com/u-root/u-root/pkg/core/find"
-	"github.com/u-root/u-root/pkg/core/gzip"
 	"github.com/u-root/u-root/pkg/core/ls"
 	"github.com/u-root/u-root/pkg/core/mkdir"
 	"github.com/u-root/u-root/pkg/core/mktemp"
 	"github.com/u-root/u-root/pkg/core/mv"
 	"github.com/u-root/u-root/pkg/core/rm"
 	"github.com/u-root/u-root/pkg/core/shasum"
-	"github.com/u-root/u-root/pkg/core/tar"
 	"github.com/u-root/u-root/pkg/core/touch"
 	"github.com/u-root/u-root/pkg/core/xargs"
 	"mvdan.cc/sh/v3/interp"
@@ -45,15 +43,12 @@ func coreCommands() []struct {
 		{"chmod", func() core.Command { return chmod.New() }},
 		{"cp", func() core.Command { return cp.New() }},
 		{"find", func() core.Command { return find.New() }},
-		{"gunzip", func() core.Command { return gzip.New("gunzip") }},
-		{"gzip", func() core.Command { return gzip.New("gzip") }},
 		{"ls", func() core.Command { return ls.New() }},
 		{"mkdir", func() core.Command { return mkdir.New() }},
 		{"mktemp", func() core.Command { return mktemp.New() }},
 		{"mv", func() core.Command { return mv.New() }},
 		{"rm", func() core.Command { return rm.New() }},
 		{"shasum", func() core.Command { return shasum.New() }},
-		{"tar", func() core.Command { return tar.New() }},
 		{"touch", func() core.Command { return touch.New() }},
 		{"xargs", func() core.Command { return xargs.New() }},
 	}
@@ -72,6 +67,9 @@ func ownCommands() []ownCommand {
 		{"disks", "disks: which disks are there, and what is on them", runTool("disks")},
 		{"mount", "mount [-t TYPE] [-o OPTIONS] [DEVICE FOLDER]: without arguments, what is mounted", runMount},
 		{"umount", "umount [-l] FOLDER …: -l unhooks one that is in use", runUmount},
+		{"tar", "tar -c|-x|-t [-zv] [-f FILE] [-C FOLDER] [NAME …]", runTar},
+		{"gzip", "gzip [-cdk] [-1 … -9] [FILE …]", runGzip(false)},
+		{"gunzip", "gunzip [-ck] [FILE …]", runGzip(true)},
 		{"dmesg", "dmesg: what the kernel says", runDmesg},
 		{"ip", "ip [address|link|route]: the network's state", runIP},
 		{"sync", "sync: writes everything out", runSync},
@@ -160,17 +158,11 @@ func runSleep(ctx context.Context, _ interp.HandlerContext, args []string) error
 func runEnd(r reason) func(context.Context, interp.HandlerContext, []string) error {
 	return func(_ context.Context, hc interp.HandlerContext, _ []string) error {
 		one, err := os.Stat("/proc/1/exe")
-		if err != nil {
-			return err
-		}
-		self, err := os.Stat(selfPath)
-		if err != nil {
-			return err
-		}
-		if !os.SameFile(one, self) {
+		self, serr := os.Stat(selfPath)
+		if err != nil || serr != nil || !os.SameFile(one, self) {
 			return errors.New("this is not the rescue system: use the system's own command")
 		}
-		fmt.Fprintln(hc.Stdout, r)
+		fmt.Fprintln(hc.Stdout, r.Error())
 		return signalInit(r)
 	}
 }
@@ -182,6 +174,14 @@ func resolve(hc interp.HandlerContext, path string) string {
 		return path
 	}
 	return filepath.Join(hc.Dir, path)
+}
+
+// stdin is a command's input; without any it is empty.
+func stdin(hc interp.HandlerContext) io.Reader {
+	if f, ok := hc.Stdin.(*os.File); hc.Stdin == nil || ok && f == nil {
+		return strings.NewReader("")
+	}
+	return hc.Stdin
 }
 
 func copyFile(w io.Writer, path string) error {

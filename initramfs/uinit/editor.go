@@ -69,10 +69,11 @@ func (k *keys) Read(p []byte) (int, error) {
 // complete extends the word before the cursor as far as it is certain: the first
 // of a line is a command or a path, others are paths.
 func (s *shell) complete(line string, pos int) (string, int, bool) {
-	start := strings.LastIndexAny(line[:pos], " \t|;&<>") + 1
+	start := strings.LastIndexAny(line[:pos], separators) + 1
 	word := line[start:pos]
 	var fits []string
-	if strings.TrimSpace(line[:start]) == "" && !strings.Contains(word, "/") {
+	before := strings.TrimRight(line[:start], " \t")
+	if (before == "" || strings.ContainsAny(before[len(before)-1:], "|;&(`")) && !strings.Contains(word, "/") {
 		for _, name := range commandNames() {
 			if strings.HasPrefix(name, word) {
 				fits = append(fits, name+" ")
@@ -87,6 +88,8 @@ func (s *shell) complete(line string, pos int) (string, int, bool) {
 	longest := common(fits)
 	return line[:start] + longest + line[pos:], start + len(longest), true
 }
+
+const separators = " \t|;&<>(`=\"'"
 
 func (s *shell) paths(word string) []string {
 	dir, base := filepath.Split(word)

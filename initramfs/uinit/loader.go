@@ -133,10 +133,13 @@ func (l *Loader) load(name string) error {
 	return nil
 }
 
-// soft loads what another module would like to have: an alias or a name, and
-// nothing is lost where it is not there.
+// soft loads what another module would like to have: an alias or a name. Most
+// often one that is not there is built into the kernel.
 func (l *Loader) soft(name string) {
 	if l.alias(name) > 0 {
+		return
+	}
+	if _, there := l.index.deps[name]; !there {
 		return
 	}
 	if err := l.load(name); err != nil {

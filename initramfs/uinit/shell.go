@@ -26,12 +26,12 @@ import (
 func Shell(ctx context.Context, in io.Reader, out, errw io.Writer, interrupts <-chan os.Signal) error {
 	s := &shell{out: out, errw: errw, interrupts: interrupts}
 	file, _ := in.(*os.File)
-	var stdin io.Reader
+	var programs io.Reader
 	if file != nil { // a nil *os.File in an io.Reader is not nil
-		stdin = file
+		programs = file
 	}
 	var err error
-	s.runner, err = interp.New(interp.StdIO(stdin, out, errw), interp.ExecHandlers(s.handler), interp.Interactive(true))
+	s.runner, err = interp.New(interp.StdIO(programs, out, errw), interp.ExecHandlers(s.handler), interp.Interactive(true))
 	if err != nil {
 		return fmt.Errorf("shell: %w", err)
 	}
@@ -159,11 +159,7 @@ func told(hc interp.HandlerContext, name string, err error) error {
 }
 
 func runCore(ctx context.Context, hc interp.HandlerContext, c core.Command, args []string) error {
-	stdin := hc.Stdin
-	if f, ok := stdin.(*os.File); stdin == nil || ok && f == nil {
-		stdin = strings.NewReader("")
-	}
-	c.SetIO(stdin, hc.Stdout, hc.Stderr)
+	c.SetIO(stdin(hc), hc.Stdout, hc.Stderr)
 	c.SetWorkingDir(hc.Dir)
 	c.SetLookupEnv(func(name string) (string, bool) {
 		v := hc.Env.Get(name)
