@@ -115,9 +115,8 @@ func (f *fitter) resize(i int) error {
 	r := &f.rooms[i]
 	size, asked := f.o.Sizes[r.Num]
 	if i == f.grow {
-		if size, asked = f.o.Min[r.Num]; size > r.Extent.Len {
-			return fmt.Errorf("part %d has %d bytes, and needs %d", r.Num, r.Extent.Len, size)
-		}
+		size, asked = f.o.Min[r.Num]
+		size = min(size, r.Extent.Len) // what it has is enough
 	}
 	if !asked {
 		return nil

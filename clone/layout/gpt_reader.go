@@ -47,9 +47,6 @@ const (
 	maxLBA = math.MaxInt64 / maxSector / 2
 )
 
-// errNoHeader: neither broken nor whole, but not there.
-var errNoHeader = errors.New("there is none")
-
 // A header is what of a GPT's header is not worked out from other things.
 type header struct {
 	self, alternate, first, last, array int64 // LBAs
@@ -58,26 +55,24 @@ type header struct {
 	raw                                 []byte
 }
 
+// A SectorError says that the table was made for sectors of another size: USB
+// bridges are known to lie about it. Read gives the table when it is told that.
+type SectorError struct{ Sector int64 }
+
+func (e *SectorError) Error() string {
+	return fmt.Sprintf("the partition table is for a disk with sectors of %d bytes", e.Sector)
+}
+
 // readGPT takes the first sector, which says that there is a GPT.
 func readGPT(r io.ReaderAt, first []byte, size, sector int64) (manifest.Table, error) {
-	var notes []string
-	h, array, err := readHeader(r, 1, sector)
+	h, array, notes, err := eitherHeader(r, size, sector)
 	if err != nil {
-		if size <= 0 {
-			return manifest.Table{}, fmt.Errorf("the GPT at byte %d: %w", sector, err)
+		for _, other := range []int64{512, 4096} {
+			if _, _, oerr := readHeader(r, 1, other); oerr == nil {
+				return manifest.Table{}, &SectorError{other}
+			}
 		}
-		lastLBA := size/sector - 1
-		var berr error
-		if h, array, berr = readHeader(r, lastLBA, sector); berr != nil {
-			return manifest.Table{}, fmt.Errorf("the disk says that it has a GPT; at byte %d: %w; its backup at byte %d: %w",
-				sector, err, lastLBA*sector, berr)
-		}
-		h.alternate = lastLBA
-		notes = append(notes, fmt.Sprintf("the GPT at byte %d is broken (%v): its backup at the end of the disk was taken", sector, err))
-	} else if _, _, err := readHeader(r, h.alternate, sector); err != nil && size > 0 {
-		notes = append(notes, fmt.Sprintf("the backup of the GPT at byte %d is broken or missing: %v", h.alternate*sector, err))
-	} else if end := (h.alternate + 1) * sector; size > end+sector {
-		notes = append(notes, fmt.Sprintf("the GPT is for a disk of %d bytes, the disk has %d", end, size))
+		return manifest.Table{}, err
 	}
 	t, err := decode(h, array, sector)
 	if err != nil {
@@ -90,6 +85,35 @@ func readGPT(r io.ReaderAt, first []byte, size, sector int64) (manifest.Table, e
 		t.Notes = append(t.Notes, "a hybrid MBR stands beside the GPT; the GPT counts")
 	}
 	return bounded(t, (h.alternate+1)*sector, size, sector)
+}
+
+// eitherHeader reads the table, or its backup at the end of the disk where the
+// table is broken, and notes what is wrong with the other.
+func eitherHeader(r io.ReaderAt, size, sector int64) (h header, array []byte, notes []string, err error) {
+	h, array, err = readHeader(r, 1, sector)
+	if size <= 0 {
+		if err != nil {
+			err = fmt.Errorf("the GPT at byte %d: %w", sector, err)
+		}
+		return h, array, nil, err
+	}
+	if err != nil {
+		lastLBA := size/sector - 1
+		var berr error
+		if h, array, berr = readHeader(r, lastLBA, sector); berr != nil {
+			return header{}, nil, nil, fmt.Errorf("the disk says that it has a GPT; at byte %d: %w; its backup at byte %d: %w",
+				sector, err, lastLBA*sector, berr)
+		}
+		h.alternate = lastLBA
+		return h, array, []string{fmt.Sprintf("the GPT at byte %d is broken (%v): its backup at the end of the disk was taken", sector, err)}, nil
+	}
+	if _, _, berr := readHeader(r, h.alternate, sector); berr != nil {
+		notes = append(notes, fmt.Sprintf("the backup of the GPT at byte %d is broken or missing: %v", h.alternate*sector, berr))
+	}
+	if end := (h.alternate + 1) * sector; size > end+sector {
+		notes = append(notes, fmt.Sprintf("the GPT is for a disk of %d bytes, the disk has %d", end, size))
+	}
+	return h, array, notes, nil
 }
 
 // bounded checks the table against the disk that its header speaks of, and its
@@ -131,7 +155,7 @@ func readHeader(r io.ReaderAt, lba, sector int64) (header, []byte, error) {
 
 func parseHeader(b []byte, lba int64) (header, error) {
 	if string(b[:len(headerMagic)]) != headerMagic {
-		return header{}, errNoHeader
+		return header{}, errors.New("there is none")
 	}
 	raw := bytes.Clone(b[:headerSize])
 	clear(raw[offHeaderCRC:][:4])

@@ -2,6 +2,7 @@ package layout_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -216,6 +217,10 @@ func TestLargeSectors(t *testing.T) {
 	must(t, layout.Write(f, table, size, 4096))
 	got, err := layout.Read(f, size, 4096)
 	must(t, err)
+	var other *layout.SectorError
+	if _, err := layout.Read(f, size, 512); !errors.As(err, &other) || other.Sector != 4096 {
+		t.Errorf("with sectors of 512 bytes: got error %v", err)
+	}
 	got.Own, got.Code = nil, nil
 	same(t, got, table)
 	fixture.Need(t, "partx")
