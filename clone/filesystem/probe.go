@@ -53,8 +53,8 @@ var kinds = []kind{
 }
 
 // Probe says what blkid would say of a part of size bytes. Where it finds
-// nothing, or signs of more than one file system, Type is "": Detail tells the
-// second case. An error is one of the reader.
+// nothing, a damaged superblock, or signs of more than one file system, Type is
+// "": Detail tells the last two cases. An error is one of the reader.
 func Probe(r io.ReaderAt, size int64) (manifest.FS, error) {
 	p := &prober{r: r, size: size, head: make([]byte, headSize)}
 	if n := min(headSize, size); n > 0 {
@@ -63,12 +63,14 @@ func Probe(r io.ReaderAt, size int64) (manifest.FS, error) {
 		}
 	}
 	var found []manifest.FS
+	var damaged string
 	for _, k := range kinds {
 		fs, ok, err := k.probe(p)
 		if err != nil {
 			return manifest.FS{}, fmt.Errorf("probe for %s: %w", k.name, err)
 		}
 		if !ok {
+			damaged += fs.Detail
 			continue
 		}
 		if fs.Type == "" {
@@ -78,8 +80,11 @@ func Probe(r io.ReaderAt, size int64) (manifest.FS, error) {
 			return fs, nil
 		}
 	}
-	if len(found) < 2 {
-		return append(found, manifest.FS{})[0], nil
+	switch len(found) {
+	case 0:
+		return manifest.FS{Detail: damaged}, nil
+	case 1:
+		return found[0], nil
 	}
 	var types []string
 	for _, fs := range found {
@@ -105,8 +110,10 @@ func probeExt(p *prober) (manifest.FS, bool, error) {
 	f, err := ext4.Open(p.r, p.size)
 	var doubt *ext4.UnsureError
 	switch {
-	case errors.Is(err, ext4.ErrNotExt), errors.As(err, &doubt):
+	case errors.Is(err, ext4.ErrNotExt):
 		return manifest.FS{}, false, nil
+	case errors.As(err, &doubt):
+		return manifest.FS{Detail: "a damaged ext file system: " + doubt.Why}, false, nil
 	case err != nil:
 		return manifest.FS{}, false, err
 	}

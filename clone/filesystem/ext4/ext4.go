@@ -127,6 +127,16 @@ func (f *FS) Super() Super {
 	}
 }
 
+// A readError is the reader's, in contrast to what is wrong with the bytes.
+type readError struct {
+	n   int
+	off int64
+	err error
+}
+
+func (e *readError) Error() string { return fmt.Sprintf("read %d bytes at %d: %v", e.n, e.off, e.err) }
+func (e *readError) Unwrap() error { return e.err }
+
 // readAt fills p from off; an early end is an error.
 func readAt(r io.ReaderAt, p []byte, off int64) error {
 	n, err := r.ReadAt(p, off)
@@ -136,5 +146,5 @@ func readAt(r io.ReaderAt, p []byte, off int64) error {
 	if err == nil || err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("read %d bytes at %d: %w", len(p), off, err)
+	return &readError{len(p), off, err}
 }

@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"lifeboat/clone/extent"
@@ -68,11 +69,14 @@ func (f *FS) openJournal() error {
 		return unsure("its journal lies on another disk")
 	}
 	in, err := f.raw.inode(sb.journalInode)
-	if err != nil {
-		return unsure("its journal: %v", err)
+	var m *mapping
+	if err == nil {
+		m, err = f.raw.mapping(in)
 	}
-	m, err := f.raw.mapping(in)
-	if err != nil {
+	var reader *readError
+	if errors.As(err, &reader) {
+		return fmt.Errorf("journal: %w", err)
+	} else if err != nil {
 		return unsure("its journal: %v", err)
 	}
 	j := &journal{v: &f.raw, in: in, m: m}

@@ -164,6 +164,9 @@ func (s *super) parseSizes(b []byte) error {
 		return unsure("its superblock counts %d blocks, %d of them free", blocks, free)
 	}
 	s.blocks, s.freeBlocks = int64(blocks), int64(free)
+	if s.incompat&incompatJournalDev != 0 {
+		return nil // it has no groups
+	}
 	return s.checkGeometry()
 }
 
