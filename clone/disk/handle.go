@@ -243,8 +243,9 @@ func (h *handle) writeDirect(p []byte, off int64) error {
 }
 
 // writeCached writes through the page cache, and never while a direct write is
-// under way: if both touched one page, the page could keep, and write back, what
-// the direct write had just replaced.
+// under way: if both touch one page, the page keeps, and writes back, what the
+// direct write has just replaced. Linux notices at times, and fsync fails with
+// EIO (seen with 6.18).
 func (h *handle) writeCached(p []byte, off int64) error {
 	h.mixed.Lock()
 	defer h.mixed.Unlock()

@@ -137,61 +137,66 @@ func TestDisks(t *testing.T) {
 	}
 }
 
+// andMounted adds a line to the mount table.
+func andMounted(line string) func(m *machine) {
+	return func(m *machine) {
+		m.proc["self/mountinfo"].Data = append(m.proc["self/mountinfo"].Data, []byte(line+"\n")...)
+	}
+}
+
+const sdaaPlace = "pci0/ata1/block/sdaa"
+
+var userCases = []struct {
+	name string
+	disk string
+	do   func(m *machine)
+	want string
+}{
+	{"root and boot", "mmcblk0", nil, "DEV/mmcblk0p2 is the running system's root; DEV/mmcblk0p1 is mounted on /boot/firmware"},
+	{"free", "sda", nil, ""},
+	{"no optional field", "sda", andMounted(`31 27 8:1 / /mnt/a\040b rw - ext4 /dev/sda1 rw`), "DEV/sda1 is mounted on /mnt/a b"},
+	{"the whole disk", "sda", andMounted(`31 27 8:0 / /mnt rw - ext4 /dev/sda rw`), "DEV/sda is mounted on /mnt"},
+	{"another's name begins alike", "sda", func(m *machine) {
+		m.add(sdaaPlace, "65:160", 4096, nil)
+		m.part(sdaaPlace, "sdaa1", "65:161", 1, 8, 8)
+		andMounted(`31 27 65:161 / /mnt rw - ext4 /dev/sdaa1 rw`)(m)
+	}, ""},
+	{"btrfs shows a number of its own", "sda", andMounted(`31 27 0:44 /@ /mnt rw shared:9 - btrfs /dev/sda1 rw`), "DEV/sda1 is mounted on /mnt"},
+	{"second disk of a btrfs", "nvme0n1", func(m *machine) {
+		m.link("fs/btrfs/0f3b/devices/nvme0n1", "../../../../block/nvme0n1")
+	}, "DEV/nvme0n1 belongs to a mounted btrfs"},
+	{"swap on a part", "sda", func(m *machine) {
+		m.proc["swaps"].Data = append(m.proc["swaps"].Data, []byte("/dev/sda1 partition 1 0 -3\n")...)
+	}, "DEV/sda1 is swap space in use"},
+	{"a mapping, and a mount on it", "sda", func(m *machine) {
+		m.add("virtual/block/dm-0", "253:0", 4096, map[string]string{"dm/name": "vg-home"})
+		m.sys["devices/"+usbPlace+"/sda1/holders/dm-0"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
+		andMounted(`31 27 253:0 / /home rw - ext4 /dev/mapper/vg-home rw`)(m)
+	}, "DEV/sda1 carries dm-0 (vg-home); DEV/sda1 carries dm-0 (vg-home), which is mounted on /home"},
+	{"a part of a RAID", "sda", func(m *machine) {
+		m.add("virtual/block/md0", "9:0", 4096, nil)
+		m.part("virtual/block/md0", "md0p1", "259:9", 1, 8, 8)
+		m.sys["devices/"+usbPlace+"/holders/md0"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
+		andMounted(`31 27 259:9 / /srv rw - ext4 /dev/md0p1 rw`)(m)
+	}, "DEV/sda carries md0; DEV/sda carries md0, which is mounted on /srv"},
+	{"a loop device over a part", "sda", func(m *machine) {
+		m.add("virtual/block/loop3", "7:3", 4096, map[string]string{"loop/backing_file": "/dev/sda1"})
+		andMounted(`31 27 7:3 / /mnt rw - ext4 /dev/loop3 rw`)(m)
+	}, "DEV/sda1 carries loop3; DEV/sda1 carries loop3, which is mounted on /mnt"},
+	{"holders in a circle", "sda", func(m *machine) {
+		m.add("virtual/block/dm-0", "253:0", 4096, nil)
+		m.sys["devices/"+usbPlace+"/holders/dm-0"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
+		m.sys["devices/virtual/block/dm-0/holders/sda"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
+	}, "DEV/sda carries dm-0; DEV/sda carries dm-0, which carries sda"},
+	{"an overlay whose lower half is out of sight", "sda", func(m *machine) {
+		m.proc["self/mountinfo"].Data = []byte("27 1 0:25 / / rw - overlay overlay rw,lowerdir=/lower\n")
+		m.proc["cmdline"] = &fstest.MapFile{Data: []byte("quiet root=/dev/sda1 boot=overlay")}
+	}, "DEV/sda1 is the running system's root"},
+}
+
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	const sda, sdaa = usbPlace, "pci0/ata1/block/sdaa"
-	mount := func(line string) func(m *machine) {
-		return func(m *machine) {
-			m.proc["self/mountinfo"].Data = append(m.proc["self/mountinfo"].Data, []byte(line+"\n")...)
-		}
-	}
-	for _, c := range []struct {
-		name string
-		disk string
-		do   func(m *machine)
-		want string
-	}{
-		{"root and boot", "mmcblk0", nil, "DEV/mmcblk0p2 is the running system's root; DEV/mmcblk0p1 is mounted on /boot/firmware"},
-		{"free", "sda", nil, ""},
-		{"no optional field", "sda", mount(`31 27 8:1 / /mnt/a\040b rw - ext4 /dev/sda1 rw`), "DEV/sda1 is mounted on /mnt/a b"},
-		{"the whole disk", "sda", mount(`31 27 8:0 / /mnt rw - ext4 /dev/sda rw`), "DEV/sda is mounted on /mnt"},
-		{"another's name begins alike", "sda", func(m *machine) {
-			m.add(sdaa, "65:160", 4096, nil)
-			m.part(sdaa, "sdaa1", "65:161", 1, 8, 8)
-			mount(`31 27 65:161 / /mnt rw - ext4 /dev/sdaa1 rw`)(m)
-		}, ""},
-		{"btrfs shows a number of its own", "sda", mount(`31 27 0:44 /@ /mnt rw shared:9 - btrfs /dev/sda1 rw`), "DEV/sda1 is mounted on /mnt"},
-		{"second disk of a btrfs", "nvme0n1", func(m *machine) {
-			m.link("fs/btrfs/0f3b/devices/nvme0n1", "../../../../block/nvme0n1")
-		}, "DEV/nvme0n1 belongs to a mounted btrfs"},
-		{"swap on a part", "sda", func(m *machine) {
-			m.proc["swaps"].Data = append(m.proc["swaps"].Data, []byte("/dev/sda1 partition 1 0 -3\n")...)
-		}, "DEV/sda1 is swap space in use"},
-		{"a mapping, and a mount on it", "sda", func(m *machine) {
-			m.add("virtual/block/dm-0", "253:0", 4096, map[string]string{"dm/name": "vg-home"})
-			m.sys["devices/"+sda+"/sda1/holders/dm-0"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
-			mount(`31 27 253:0 / /home rw - ext4 /dev/mapper/vg-home rw`)(m)
-		}, "DEV/sda1 carries dm-0 (vg-home); DEV/sda1 carries dm-0 (vg-home), which is mounted on /home"},
-		{"a part of a RAID", "sda", func(m *machine) {
-			m.add("virtual/block/md0", "9:0", 4096, nil)
-			m.part("virtual/block/md0", "md0p1", "259:9", 1, 8, 8)
-			m.sys["devices/"+sda+"/holders/md0"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
-			mount(`31 27 259:9 / /srv rw - ext4 /dev/md0p1 rw`)(m)
-		}, "DEV/sda carries md0; DEV/sda carries md0, which is mounted on /srv"},
-		{"a loop device over a part", "sda", func(m *machine) {
-			m.add("virtual/block/loop3", "7:3", 4096, map[string]string{"loop/backing_file": "/dev/sda1"})
-			mount(`31 27 7:3 / /mnt rw - ext4 /dev/loop3 rw`)(m)
-		}, "DEV/sda1 carries loop3; DEV/sda1 carries loop3, which is mounted on /mnt"},
-		{"holders in a circle", "sda", func(m *machine) {
-			m.add("virtual/block/dm-0", "253:0", 4096, nil)
-			m.sys["devices/"+sda+"/holders/dm-0"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
-			m.sys["devices/virtual/block/dm-0/holders/sda"] = &fstest.MapFile{Data: []byte("x"), Mode: fs.ModeSymlink | 0o777}
-		}, "DEV/sda carries dm-0; DEV/sda carries dm-0, which carries sda"},
-		{"an overlay whose lower half is out of sight", "sda", func(m *machine) {
-			m.proc["self/mountinfo"].Data = []byte("27 1 0:25 / / rw - overlay overlay rw,lowerdir=/lower\n")
-			m.proc["cmdline"] = &fstest.MapFile{Data: []byte("quiet root=/dev/sda1 boot=overlay")}
-		}, "DEV/sda1 is the running system's root"},
-	} {
+	for _, c := range userCases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			m := pi()
