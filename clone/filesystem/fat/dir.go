@@ -186,7 +186,20 @@ func (v *volume) content(e *entry) ([]piece, error) {
 	if e.size == 0 {
 		return nil, nil
 	}
-	return v.table.chain(e.start, v.count(e.size), v.clusters)
+	pieces, err := v.table.chain(e.start, v.count(e.size), v.clusters)
+	if err != nil || len(pieces) == 1 {
+		return pieces, err
+	}
+	// chain looks for rings now and then; here none may hide behind the size
+	all := make([]extent.Extent, len(pieces))
+	for i, p := range pieces {
+		all[i] = p.Extent
+	}
+	last := pieces[len(pieces)-1]
+	if extent.Of(all...).Bytes() != last.At+last.Len {
+		return nil, fmt.Errorf("a cluster comes twice: %w", errChain)
+	}
+	return pieces, nil
 }
 
 // count is how many clusters n bytes take.

@@ -22,7 +22,8 @@ func TestFormat(t *testing.T) {
 	}{
 		{fat.Options{Size: 160 << 10}, "fat12", 2048},
 		{fat.Options{Size: 1440 << 10}, "fat12", 2048},
-		{fat.Options{Size: 8 * mib}, "fat12", 2048},
+		{fat.Options{Size: 7 * mib}, "fat12", 2048},
+		{fat.Options{Size: 8 * mib}, "fat12", 4096}, // too near to what some take for FAT16
 		{fat.Options{Size: 9 * mib}, "fat16", 2048},
 		{fat.Options{Size: 64 * mib}, "fat16", 2048},
 		{fat.Options{Size: 255 * mib, FATs: 1}, "fat16", 4096},
