@@ -146,7 +146,7 @@ func TestBuild(t *testing.T) {
 	}
 	dep := content(t, files[mods+"modules.dep"])
 	for _, want := range []string{
-		"kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko kernel/fs/mbcache.ko\n",
+		"kernel/fs/ext4/ext4.ko: kernel/fs/mbcache.ko kernel/fs/jbd2/jbd2.ko kernel/lib/crc16.ko\n",
 		"kernel/drivers/net/usb/r8152.ko:\n",
 	} {
 		if !strings.Contains(dep, want) {

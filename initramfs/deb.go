@@ -11,8 +11,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"lifeboat/clone/codec"
 )
@@ -44,12 +47,36 @@ func OpenDebs(ctx context.Context, dir string, files []string) (fsys fs.FS, clea
 		return nil, nil, errors.Join(err, cleanup())
 	}
 	defer r.Close()
-	for _, file := range files {
-		if err := unpackDeb(ctx, r, file); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("unpack %s: %w", filepath.Base(file), err), cleanup())
-		}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0)) // unpacking xz is nearly all of the time
+	for i, file := range files {
+		g.Go(func() error {
+			if err := unpackInto(ctx, r, strconv.Itoa(i), file); err != nil {
+				return fmt.Errorf("unpack %s: %w", filepath.Base(file), err)
+			}
+			return nil
+		})
 	}
-	return os.DirFS(dir), cleanup, nil
+	if err := g.Wait(); err != nil {
+		return nil, nil, errors.Join(err, cleanup())
+	}
+	var list []fs.FS
+	for i := range files {
+		list = append(list, os.DirFS(filepath.Join(dir, strconv.Itoa(i))))
+	}
+	return Merge(list...), cleanup, nil
+}
+
+// unpackInto unpacks a package into a folder of its own.
+func unpackInto(ctx context.Context, r *os.Root, folder, file string) error {
+	if err := r.Mkdir(folder, 0o755); err != nil {
+		return err
+	}
+	sub, err := r.OpenRoot(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unpackDeb(ctx, sub, file), sub.Close())
 }
 
 func unpackDeb(ctx context.Context, r *os.Root, file string) error {
@@ -155,8 +182,7 @@ func unpackOne(r *os.Root, t *tar.Reader, h *tar.Header, name string) error {
 	return nil
 }
 
-// mkdirs is MkdirAll that goes through the folder links of packages made for a
-// merged /usr, as dpkg does.
+// mkdirs is MkdirAll that goes through links to folders, as dpkg does.
 func mkdirs(r *os.Root, name string) error {
 	if fi, err := r.Stat(name); err == nil && fi.IsDir() {
 		return nil

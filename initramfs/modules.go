@@ -193,19 +193,24 @@ func (c *closure) sorted() []*module {
 	return list
 }
 
-// all lists everything that a module needs, nearest first, each once.
+// all lists everything that a module needs. As depmod has it, each stands
+// before what it needs itself: loaded from the last to the first, none lacks
+// anything.
 func (c *closure) all(m *module) []*module {
 	var list []*module
+	seen := map[*module]bool{m: true}
 	var walk func(*module)
 	walk = func(m *module) {
 		for _, d := range m.deps {
-			if x := c.set[d]; x != nil && !slices.Contains(list, x) {
-				list = append(list, x)
+			if x := c.set[d]; x != nil && !seen[x] {
+				seen[x] = true
 				walk(x)
+				list = append(list, x)
 			}
 		}
 	}
 	walk(m)
+	slices.Reverse(list)
 	return list
 }
 
