@@ -3,6 +3,7 @@ package disk_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -169,6 +170,9 @@ func TestSource(t *testing.T) {
 		}
 		if n, err := src.ReadAt(got[:100], 777); n != 100 || err != nil || !bytes.Equal(got[:100], want[777:877]) {
 			t.Errorf("read %d bytes, %v: not what was written", n, err)
+		}
+		if _, writes := any(src).(io.WriterAt); writes {
+			t.Error("a source can be written, which only a target may")
 		}
 		if src.InUse() || src.Size() != size || src.Path() != path {
 			t.Errorf("got in use %v, size %d, path %s", src.InUse(), src.Size(), src.Path())

@@ -12,7 +12,7 @@ import (
 // A Source is a disk or an image file that a backup is read from. Whatever the
 // medium does not give is a *ReadError.
 type Source struct {
-	*handle
+	h     *handle // not embedded: it could write
 	facts Facts
 }
 
@@ -68,14 +68,17 @@ func openHeld(f *Facts) (*handle, error) {
 	return h, nil
 }
 
+// ReadAt reads as io.ReaderAt says.
+func (s *Source) ReadAt(p []byte, off int64) (int, error) { return s.h.ReadAt(p, off) }
+
 // Facts are what a look at the source told.
 func (s *Source) Facts() Facts { return s.facts }
 
 // Path is the node of the disk, or the file.
-func (s *Source) Path() string { return s.path }
+func (s *Source) Path() string { return s.h.path }
 
 // Size is the number of bytes of the source.
-func (s *Source) Size() int64 { return s.size }
+func (s *Source) Size() int64 { return s.h.size }
 
 // Sector is the size of a logical sector.
 func (s *Source) Sector() int64 { return s.facts.Disk.Sector }
@@ -85,4 +88,4 @@ func (s *Source) Sector() int64 { return s.facts.Disk.Sector }
 func (s *Source) InUse() bool { return len(s.facts.Users) > 0 }
 
 // Close ends the reading.
-func (s *Source) Close() error { return s.handle.Close() }
+func (s *Source) Close() error { return s.h.Close() }
