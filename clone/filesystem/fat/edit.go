@@ -16,7 +16,9 @@ import (
 const maxFile = 1<<32 - 1
 
 // A ReadWriterAt is what an Editor works on. One that also has a method
-// Sync() error is synced at the moments where the order of writes matters.
+// Sync() error is synced at the moments where the order of writes matters: once
+// for a new file, twice for one that is replaced. Who fills a whole new file
+// system hides that method, and syncs at the end.
 type ReadWriterAt interface {
 	io.ReaderAt
 	io.WriterAt

@@ -10,16 +10,15 @@ import (
 	"lifeboat/internal/fixture"
 )
 
-// What Format makes is clean by fsck.vfat also after mtools has filled it, and
-// minfo and blkid read what was asked for.
-func TestFormat(t *testing.T) {
-	t.Parallel()
+type formatCase struct {
+	o       fat.Options
+	kind    string
+	cluster int64
+}
+
+func formatCases() []formatCase {
 	const mib = 1 << 20
-	for _, c := range []struct {
-		o       fat.Options
-		kind    string
-		cluster int64
-	}{
+	return []formatCase{
 		{fat.Options{Size: 160 << 10}, "fat12", 2048},
 		{fat.Options{Size: 1440 << 10}, "fat12", 2048},
 		{fat.Options{Size: 7 * mib}, "fat12", 2048},
@@ -36,7 +35,14 @@ func TestFormat(t *testing.T) {
 		{fat.Options{Size: 300 * mib, Sector: 4096}, "fat32", 4096},
 		{fat.Options{Size: 30 * mib, Sector: 4096}, "fat16", 4096},
 		{fat.Options{Size: 12 * mib, Sector: 1024, Kind: 16}, "fat16", 2048},
-	} {
+	}
+}
+
+// What Format makes is clean by fsck.vfat also after mtools has filled it, and
+// minfo and blkid read what was asked for.
+func TestFormat(t *testing.T) {
+	t.Parallel()
+	for _, c := range formatCases() {
 		t.Run(fmt.Sprintf("%d-%s-%d-%d", c.o.Size, c.kind, c.cluster, c.o.FATs), func(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir() + "/fat.img"
