@@ -1,6 +1,6 @@
 module lifeboat
 
-go 1.26
+go 1.26.0
 
 require (
 	aead.dev/minisign v0.3.0 // signed jobs: whole and small, makes keys too
@@ -16,6 +16,7 @@ require (
 	github.com/therootcompany/xz v1.0.1 // .xz images; the faster of the Go decoders
 	github.com/u-root/u-root v0.16.0 // the rescue system: modules, cpio, mounts, its shell's commands
 	github.com/vishvananda/netlink v1.3.1 // links, addresses and routes of the rescue system
+	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // CA roots for the rescue system, which has no folder of them
 	golang.org/x/sync v0.18.0 // errgroup: pipelines with a limit
 	golang.org/x/sys v0.45.0 // system calls that package syscall lacks
 	golang.org/x/term v0.43.0 // is it a terminal, how wide, raw mode

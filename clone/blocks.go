@@ -19,6 +19,7 @@ type Blocks struct {
 	r    io.ReaderAt
 	head *manifest.Head
 	used extent.Set
+	open func(ctx context.Context, want extent.Set) (Pass, error) // nil: read r
 }
 
 var _ Readable = (*Blocks)(nil)
@@ -30,7 +31,19 @@ func NewBlocks(r io.ReaderAt, size, sector int64) (*Blocks, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Blocks{r, head, used}, nil
+	return &Blocks{r: r, head: head, used: used}, nil
+}
+
+// NewNarrowed surveys a source that can be read anywhere, and narrows its passes
+// to what is in use. Unlike those of NewBlocks they are the source's own, with
+// the digests that it knows. Close closes it.
+func NewNarrowed(s Readable, size, sector int64) (*Blocks, error) {
+	b, err := NewBlocks(s, size, sector)
+	if err != nil {
+		return nil, err
+	}
+	b.open = s.Open
+	return b, nil
 }
 
 // Head is complete from the start.
@@ -43,7 +56,10 @@ func (b *Blocks) Used() extent.Set { return b.used }
 func (b *Blocks) ReadAt(p []byte, off int64) (int, error) { return b.r.ReadAt(p, off) }
 
 // Open begins a pass; there may be several.
-func (b *Blocks) Open(_ context.Context, want extent.Set) (Pass, error) {
+func (b *Blocks) Open(ctx context.Context, want extent.Set) (Pass, error) {
+	if b.open != nil {
+		return b.open(ctx, want.Intersect(b.used))
+	}
 	return &blockPass{r: b.r, todo: want.Intersect(b.used), used: b.used, buf: extent.Buffer()}, nil
 }
 

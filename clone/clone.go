@@ -34,7 +34,9 @@ type Source interface {
 // yielded before: the last one counts.
 //
 // What lies in want and is never yielded is not in use.
-type Pass interface {
+//
+// It is an alias, so that stages can return one without importing the engine.
+type Pass = interface {
 	Next(ctx context.Context) (extent.Record, error)
 	Tail() *manifest.Tail // after io.EOF
 	Close() error

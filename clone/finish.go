@@ -126,9 +126,7 @@ func (e *execution) writeTable(ctx context.Context) error {
 func kernelParts(t manifest.Table) []disk.Partition {
 	var parts []disk.Partition
 	for _, e := range t.Entries {
-		if !e.Extended {
-			parts = append(parts, disk.Partition{Num: e.Num, Extent: e.Extent})
-		}
+		parts = append(parts, disk.Partition{Num: e.Num, Extent: e.Extent})
 	}
 	return parts
 }

@@ -76,7 +76,7 @@ func (e *execution) resolve(head *manifest.Head, v views) error {
 	}
 	e.report.Findings = findings
 	for _, f := range findings {
-		if !f.OK {
+		if f.Serious() {
 			e.reserve("%s", f.Text)
 		}
 	}

@@ -19,6 +19,9 @@ const (
 	// partFront holds the superblock of every file system that Probe knows;
 	// btrfs has the farthest, at 64 KiB.
 	partFront = 128 << 10
+	// maxLogical is more than the kernel names: 256 minors a disk (Linux,
+	// include/linux/genhd.h, DISK_MAX_PARTS).
+	maxLogical = 256
 	// streamSector is what a packed image counts in, as far as one can tell
 	// before its table is read.
 	streamSector = 512
@@ -32,24 +35,41 @@ func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
 	if len(head.Parts) > 0 {
 		return &head, nil
 	}
-	front, err := peek(ctx, s, extent.Of(extent.Extent{Off: 0, Len: tableFront}))
-	if err != nil {
-		return nil, err
-	}
 	if head.Sector == 0 {
 		head.Sector = streamSector
 	}
 	head.Version = manifest.Version
-	if head.Table, err = layout.Read(front, head.Size, head.Sector); err != nil {
+	var err error
+	if head.Table, err = peekTable(ctx, s, head.Sector); err != nil {
 		return nil, fmt.Errorf("partition table: %w", err)
 	}
 	head.Parts = partsOf(head.Table, head.Size)
-	if head.Size == 0 {
+	if head.Size <= 0 {
 		if head.Size = endOf(head.Parts); head.Size == 0 {
 			return nil, errors.New("it has no partition table, and does not say how large it is")
 		}
 	}
 	return &head, probeParts(ctx, s, &head)
+}
+
+// peekTable reads the table from the front of a stream. Each logical part of an
+// MBR may have the next one's record far behind, so the stream may be read
+// several times.
+func peekTable(ctx context.Context, s Source, sector int64) (manifest.Table, error) {
+	want := extent.Of(extent.Extent{Off: 0, Len: tableFront})
+	for range maxLogical {
+		front, err := peek(ctx, s, want)
+		if err != nil {
+			return manifest.Table{}, err
+		}
+		table, err := layout.Read(strict{front}, 0, sector)
+		var far *layout.FarError
+		if !errors.As(err, &far) {
+			return table, err
+		}
+		want = want.Union(extent.Of(extent.Extent{Off: far.Off, Len: partFront}))
+	}
+	return manifest.Table{}, fmt.Errorf("it has more than %d logical parts", maxLogical)
 }
 
 func endOf(parts []manifest.Part) int64 {
@@ -126,6 +146,16 @@ func (p *peeked) put(rec extent.Record) {
 		cut := e.Intersect(rec.Extent)
 		copy(p.data[e.Off][cut.Off-e.Off:], rec.Data[cut.Off-rec.Off:cut.End()-rec.Off])
 	}
+}
+
+// strict ends where nothing was read, instead of showing zeros.
+type strict struct{ *peeked }
+
+func (s strict) ReadAt(b []byte, off int64) (int, error) {
+	if !s.have.Contains(extent.Extent{Off: off, Len: int64(len(b))}) {
+		return 0, io.EOF
+	}
+	return s.peeked.ReadAt(b, off)
 }
 
 func (p *peeked) ReadAt(b []byte, off int64) (int, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +24,8 @@ var errNobody = errors.New("nobody answers any more")
 
 // promptAsker asks on a terminal that can move its cursor.
 type promptAsker struct {
-	in  io.ReadCloser
-	out io.WriteCloser
+	// open gives the terminal in raw mode; back undoes that.
+	open func(ctx context.Context) (tty io.ReadWriter, back func() error, err error)
 }
 
 var _ asker = promptAsker{}
@@ -34,16 +33,31 @@ var _ asker = promptAsker{}
 // screenItems is how many items a list shows at a time.
 const screenItems = 12
 
-func (a promptAsker) choose(_ context.Context, title string, items []string) (int, error) {
-	list := promptui.Select{Label: title, Items: items, Size: screenItems, Stdin: a.in, Stdout: quiet{a.out}, HideHelp: true}
-	i, _, err := list.Run()
-	return i, promptError(err)
+func (a promptAsker) choose(ctx context.Context, title string, items []string) (i int, err error) {
+	err = a.on(ctx, func(in io.ReadCloser, out io.WriteCloser) error {
+		list := promptui.Select{Label: title, Items: items, Size: screenItems, Stdin: in, Stdout: out, HideHelp: true}
+		i, _, err = list.Run()
+		return err
+	})
+	return i, err
 }
 
-func (a promptAsker) line(_ context.Context, question string) (string, error) {
-	prompt := promptui.Prompt{Label: question, Stdin: a.in, Stdout: quiet{a.out}}
-	text, err := prompt.Run()
-	return strings.TrimSpace(text), promptError(err)
+func (a promptAsker) line(ctx context.Context, question string) (text string, err error) {
+	err = a.on(ctx, func(in io.ReadCloser, out io.WriteCloser) error {
+		prompt := promptui.Prompt{Label: question, Stdin: in, Stdout: out}
+		text, err = prompt.Run()
+		return err
+	})
+	return strings.TrimSpace(text), err
+}
+
+// on runs a prompt on the terminal.
+func (a promptAsker) on(ctx context.Context, do func(in io.ReadCloser, out io.WriteCloser) error) error {
+	tty, back, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(promptError(do(io.NopCloser(tty), quiet{tty})), back())
 }
 
 func promptError(err error) error {
@@ -53,25 +67,28 @@ func promptError(err error) error {
 	return err
 }
 
-// quiet takes out the bell, which promptui rings at every key.
-type quiet struct{ io.WriteCloser }
+// quiet takes out the bell, which promptui rings at every key, and stays open
+// when promptui closes it.
+type quiet struct{ io.Writer }
 
 func (q quiet) Write(b []byte) (int, error) {
 	if len(b) == 1 && b[0] == '\a' {
 		return 1, nil
 	}
-	return q.WriteCloser.Write(b)
+	return q.Writer.Write(b)
 }
+
+func (q quiet) Close() error { return nil }
 
 // lineAsker asks where there is only a line: serial consoles, pipes.
 type lineAsker struct {
-	in  *bufio.Reader
-	out io.Writer
+	out  io.Writer
+	read func(ctx context.Context, prompt string) (string, error)
 }
 
-var _ asker = (*lineAsker)(nil)
+var _ asker = lineAsker{}
 
-func (a *lineAsker) choose(ctx context.Context, title string, items []string) (int, error) {
+func (a lineAsker) choose(ctx context.Context, title string, items []string) (int, error) {
 	for {
 		fmt.Fprintf(a.out, "\n%s\n", title)
 		for i, item := range items {
@@ -90,14 +107,10 @@ func (a *lineAsker) choose(ctx context.Context, title string, items []string) (i
 	}
 }
 
-func (a *lineAsker) line(ctx context.Context, question string) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	fmt.Fprintf(a.out, "%s: ", question)
-	text, err := a.in.ReadString('\n')
-	if err != nil {
+func (a lineAsker) line(ctx context.Context, question string) (string, error) {
+	text, err := a.read(ctx, question+": ")
+	if err != nil && ctx.Err() == nil {
 		return "", errNobody
 	}
-	return strings.TrimSpace(text), nil
+	return strings.TrimSpace(text), err
 }

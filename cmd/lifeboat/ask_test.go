@@ -2,15 +2,22 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 )
 
+func readFrom(text string) func(context.Context, string) (string, error) {
+	r := bufio.NewReader(strings.NewReader(text))
+	return func(context.Context, string) (string, error) { return r.ReadString('\n') }
+}
+
 func TestLineAskerChooses(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	a := &lineAsker{bufio.NewReader(strings.NewReader("\nfour\n9\n2\n")), &out}
+	a := lineAsker{&out, readFrom("\nfour\n9\n2\n")}
 	got, err := a.choose(t.Context(), "which?", []string{"a", "b", "c"})
 	if err != nil || got != 1 {
 		t.Errorf("got %d, %v, want the second", got, err)
@@ -24,8 +31,7 @@ func TestLineAskerChooses(t *testing.T) {
 
 func TestLineAskerNoticesThatNobodyIsThere(t *testing.T) {
 	t.Parallel()
-	var out strings.Builder
-	a := &lineAsker{bufio.NewReader(strings.NewReader("half a line")), &out}
+	a := lineAsker{io.Discard, readFrom("half a line")}
 	if _, err := a.line(t.Context(), "word"); !errors.Is(err, errNobody) {
 		t.Errorf("got %v, want errNobody", err)
 	}

@@ -45,7 +45,7 @@ func hostEnv() *env {
 		stderr:   os.Stderr,
 		terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		sys:      disk.Host(),
-		tools:    filesystem.HostTools(),
+		tools:    filesystem.Tools{Run: filesystem.Exec},
 		client:   store.NewClient(),
 		clock:    time.Now,
 		random:   rand.Reader,

@@ -65,8 +65,17 @@ func exitCode(err error) int {
 
 // isRefusal tells a no, said before anything was written, from an accident.
 func isRefusal(err error) bool {
-	var plan *clone.Refusal
-	return errors.As(err, &plan) || disk.IsRefusal(err)
+	var (
+		plan    *clone.Refusal
+		part    *disk.NotADiskError
+		use     *disk.InUseError
+		changed *disk.ChangedError
+		locked  *disk.ReadOnlyError
+		twice   *disk.SameWordError
+		empty   *disk.NoMediumError
+	)
+	return errors.As(err, &plan) || errors.As(err, &part) || errors.As(err, &use) || errors.As(err, &changed) ||
+		errors.As(err, &locked) || errors.As(err, &twice) || errors.As(err, &empty) || errors.Is(err, disk.ErrNoConsent)
 }
 
 // hintOf is what the user can do about an error, where that is known.
@@ -75,9 +84,20 @@ func hintOf(err error) string {
 	if errors.As(err, &touched) {
 		return "the target holds neither its old content nor the new one; give the same command again to continue"
 	}
-	var plan *clone.Refusal
-	if errors.As(err, &plan) {
+	var (
+		plan  *clone.Refusal
+		use   *disk.InUseError
+		twice *disk.SameWordError
+	)
+	switch {
+	case errors.As(err, &plan):
 		return plan.Hint
+	case errors.As(err, &use):
+		return "unmount it, or take another disk: lifeboat disks lists them"
+	case errors.As(err, &twice):
+		return "unplug one of them"
+	case errors.Is(err, disk.ErrNoConsent):
+		return "nothing was written; the word stands in the plan, and in lifeboat disks"
 	}
 	return ""
 }

@@ -32,14 +32,16 @@ follows at boot resolves (exit code 5: one does not).
 SRC is a disk, an image file or the address of one. A packed image is read up to
 its last part; its boot references can be resolved only when it is unpacked.`,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, given []string) error {
-			src, err := e.openForInspect(cmd.Context(), given[0])
-			if err != nil {
-				return err
-			}
-			return errors.Join(runInspect(e, src), src.Close())
-		},
+		RunE: func(cmd *cobra.Command, given []string) error { return inspect(cmd.Context(), e, given[0]) },
 	}
+}
+
+func inspect(ctx context.Context, e *env, place string) error {
+	src, err := e.openForInspect(ctx, place)
+	if err != nil {
+		return err
+	}
+	return errors.Join(runInspect(e, src), src.Close())
 }
 
 // openForInspect opens also a disk that is in use: only to look at it.
@@ -104,13 +106,21 @@ func (n *inspection) lookAtBoot(r io.ReaderAt) error {
 	if !ok || boot == nil {
 		return nil
 	}
-	chain, err := board.Chain(boot)
+	chain, err := chainOf(board, boot)
 	if err != nil {
 		n.Notes = append(n.Notes, fmt.Sprintf("%s would not boot it: %v", board.Title, err))
 		return nil
 	}
 	n.Firmware = chain.Trace
 	return nil
+}
+
+// chainOf is what the board would load from its boot part.
+func chainOf(b boards.Board, boot fs.FS) (*boards.Chain, error) {
+	if b.Boot == boards.RPiFirmware {
+		return boards.Firmware(boot, b, boards.FirmwareOptions{})
+	}
+	return boards.Extlinux(boot)
 }
 
 // bootTrees are the file trees that decide over a boot: the first FAT, and the
@@ -137,7 +147,7 @@ func bootTrees(r io.ReaderAt, h *manifest.Head) (boot, root fs.FS) {
 func (n *inspection) verdict() error {
 	var bad []string
 	for _, f := range n.Findings {
-		if !f.OK {
+		if f.Serious() {
 			bad = append(bad, f.Text)
 		}
 	}

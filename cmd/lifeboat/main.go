@@ -8,10 +8,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
+
+	_ "golang.org/x/crypto/x509roots/fallback" // the rescue system has no CA roots of its own
 
 	"lifeboat/initramfs/uinit"
 )
@@ -20,12 +24,23 @@ func main() {
 	// The kernel hands words that it does not know to init as arguments, so the
 	// role is found before any command line is read.
 	switch uinit.RoleOf(os.Getpid(), os.Args[0]) {
-	case uinit.Init:
-		os.Exit(runInit(context.Background()))
-	case uinit.Modprobe:
-		os.Exit(uinit.RunModprobe(context.Background(), os.Args[1:]))
+	case uinit.RoleInit:
+		runInit(context.Background())
+	case uinit.RoleModprobe:
+		os.Exit(uinit.Modprobe(os.Args[1:], nil))
 	}
 	os.Exit(run(os.Args[1:]))
+}
+
+// runInit is lifeboat as PID 1. It does not return.
+func runInit(ctx context.Context) {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, uinit.Signals()...)
+	var built time.Time
+	if info, err := readInfo(); err == nil {
+		built, _ = time.Parse(time.RFC3339, info.Date) // the zero time holds no clock back
+	}
+	uinit.Init(ctx, uinit.Config{Rescue: []string{"rescue"}, Shell: []string{"rescue", "shell"}, Built: built, Signals: signals})
 }
 
 // run is lifeboat as a tool. The first signal cancels what is under way, the
@@ -44,6 +59,10 @@ func execute(ctx context.Context, e *env, args []string) int {
 	root := newRoot(e)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	var exit exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
 	if err != nil {
 		fmt.Fprintf(e.stderr, "lifeboat: %v\n", err)
 		if hint := hintOf(err); hint != "" {

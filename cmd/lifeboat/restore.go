@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -23,7 +24,6 @@ type restoreOptions struct {
 	yes      string
 	noVerify bool
 	sha256   string
-	content  string
 	stamp    *clone.Stamp
 	consent  disk.Consent // of a job; else a person is asked
 }
@@ -53,8 +53,7 @@ Interrupted? Give the same command again: what is already right is kept.`,
 		},
 	}
 	addTargetFlags(e, cmd, &o, string(clone.KeepIDs))
-	cmd.Flags().StringVar(&o.sha256, "sha256", "", "refuse to finish unless the image file has this SHA-256")
-	cmd.Flags().StringVar(&o.content, "content-sha256", "", "refuse to finish unless the unpacked image has this SHA-256")
+	cmd.Flags().StringVar(&o.sha256, "sha256", "", "do not finish unless the image, as it lies there or unpacked, has this SHA-256")
 	return cmd
 }
 
@@ -69,16 +68,34 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 }
 
 func runRestore(ctx context.Context, e *env, o restoreOptions) error {
-	src, err := e.openOrigin(ctx, o.from, image.Options{SHA256: o.sha256, Content: o.content})
+	src, err := e.openOrigin(ctx, o.from, image.Options{SHA256: o.sha256, Logf: e.logf})
 	if err != nil {
 		return err
 	}
 	return errors.Join(e.fill(ctx, src, o), src.Close())
 }
 
-// fill plans, shows, asks and executes: the one way from a source to a disk.
+// fill plans, shows, asks and executes: the one way from a source to a disk. An
+// image file in a disk's place that is not there yet is made, and goes away
+// again where nothing came of it.
 func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
-	facts, err := e.lookAtTarget(o.to, src)
+	made, err := makeFile(o.to, src.head.Size)
+	if err != nil {
+		return err
+	}
+	err = e.fillDisk(ctx, src, o)
+	var touched *clone.TouchedError
+	if made && (e.dry || err != nil && !errors.As(err, &touched) && exitCode(err) != exitReserved) {
+		err = errors.Join(err, os.Remove(o.to))
+	}
+	return err
+}
+
+func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error {
+	facts, err := e.sys.Look(o.to)
+	if err == nil {
+		err = usable(facts, src)
+	}
 	if err != nil {
 		return err
 	}
@@ -97,7 +114,7 @@ func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
 	if consent == nil {
 		consent = e.consent(o.yes)
 	}
-	target, err := disk.Claim(ctx, e.sys, facts, consent)
+	target, err := disk.Claim(ctx, e.sys, facts, consent, src.disks()...)
 	if err != nil {
 		return err
 	}
@@ -109,22 +126,22 @@ func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
 	return e.tellReport(plan, report)
 }
 
-// lookAtTarget looks at the disk to be overwritten. An image file that is not
-// there yet is made, as large as the source.
-func (e *env) lookAtTarget(path string, src *origin) (disk.Facts, error) {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && !e.dry {
-		if err := makeFile(path, src.head.Size); err != nil {
-			return disk.Facts{}, err
+// usable tells early, before a plan is made, what Claim would refuse.
+func usable(f disk.Facts, src *origin) error {
+	for _, from := range src.disks() {
+		if !f.File && from.Disk.Major == f.Disk.Major && from.Disk.Minor == f.Disk.Minor {
+			return &clone.Refusal{Err: fmt.Errorf("%s is the disk that is read from", f.Disk.Path)}
 		}
 	}
-	facts, err := e.sys.Look(path)
-	if err != nil {
-		return facts, err
+	switch {
+	case f.Disk.Size == 0:
+		return &disk.NoMediumError{Path: f.Disk.Path}
+	case len(f.Users) > 0:
+		return &disk.InUseError{Path: f.Disk.Path, Users: f.Users}
+	case f.Disk.ReadOnly:
+		return &disk.ReadOnlyError{Path: f.Disk.Path}
 	}
-	if src.disk != nil {
-		facts.Sources = append(facts.Sources, src.disk.Disk)
-	}
-	return facts, facts.Usable()
+	return nil
 }
 
 func (e *env) planOptions(o restoreOptions) (clone.Options, error) {
@@ -203,11 +220,15 @@ func reportLine(p *clone.Plan, r *clone.Report) string {
 		p.Target.Path, progress.Bytes(r.Used), same, seconds, progress.Bytes(int64(float64(r.Used)/max(seconds, 0.001))), verified)
 }
 
-// makeFile makes an empty, sparse image file.
-func makeFile(path string, size int64) error {
+// makeFile makes an empty, sparse image file where path is nothing yet, and
+// tells whether it did.
+func makeFile(path string, size int64) (bool, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
 	}
-	return errors.Join(f.Truncate(size), f.Close())
+	if err != nil {
+		return false, err
+	}
+	return true, errors.Join(f.Truncate(size), f.Close())
 }

@@ -37,6 +37,9 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 	return src, nil
 }
 
+// imageSector is what an image counts in, as cards do.
+const imageSector = 512
+
 func (e *env) openSource(ctx context.Context, place string, o image.Options) (*origin, error) {
 	isDisk, err := e.isDisk(place)
 	if err != nil {
@@ -53,11 +56,11 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 	if err != nil {
 		return nil, err
 	}
-	r, ok := img.Reader()
+	raw, ok := img.(*image.Raw)
 	if !ok {
 		return &origin{Source: img, place: place}, nil
 	}
-	blocks, err := clone.NewBlocks(r, img.Size(), img.Sector())
+	blocks, err := clone.NewNarrowed(raw, raw.Size(), imageSector)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), img.Close())
 	}
@@ -113,6 +116,14 @@ func openBlocks(sys *disk.Sys, place string) (*clone.Blocks, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), src.Close())
 	}
 	return blocks, nil
+}
+
+// disks are the disks that are read from: none of them may be overwritten.
+func (o *origin) disks() []disk.Facts {
+	if o.disk == nil {
+		return nil
+	}
+	return []disk.Facts{*o.disk}
 }
 
 // files is the origin as a disk that can be read anywhere, where it can.

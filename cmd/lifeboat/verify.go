@@ -28,22 +28,30 @@ code 6: they differ). A disk whose file system has grown, or that has run since,
 differs where it was written to.`,
 		Args: args(1, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
-			src, err := e.openOrigin(cmd.Context(), given[0], o)
-			if err != nil {
-				return err
+			with := ""
+			if len(given) == 2 {
+				with = given[1]
 			}
-			e.showProgress()
-			if len(given) == 1 {
-				err = runVerify(cmd.Context(), e, src)
-			} else {
-				err = runCompare(cmd.Context(), e, src, given[1])
-			}
-			return errors.Join(err, src.Close())
+			return verify(cmd.Context(), e, given[0], with, o)
 		},
 	}
-	cmd.Flags().StringVar(&o.SHA256, "sha256", "", "the SHA-256 that the image file must have")
-	cmd.Flags().StringVar(&o.Content, "content-sha256", "", "the SHA-256 that the unpacked image must have")
+	cmd.Flags().StringVar(&o.SHA256, "sha256", "", "the SHA-256 that the image must have, as it lies there or unpacked")
 	return cmd
+}
+
+// verify reads place, and compares it with the disk where one is given.
+func verify(ctx context.Context, e *env, place, with string, o image.Options) error {
+	src, err := e.openOrigin(ctx, place, o)
+	if err != nil {
+		return err
+	}
+	e.showProgress()
+	if with == "" {
+		err = runVerify(ctx, e, src)
+	} else {
+		err = runCompare(ctx, e, src, with)
+	}
+	return errors.Join(err, src.Close())
 }
 
 func runVerify(ctx context.Context, e *env, src *origin) error {
