@@ -26,7 +26,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # Cards and disks: what makes them, and what judges ours.
 cards="mtools dosfstools e2fsprogs fdisk gdisk parted f2fs-tools btrfs-progs zstd xz-utils pigz zip unzip cpio"
 # Boards and guests. The Raspberry Pi 4 of QEMU is younger than Debian 12.
-boards="kmod device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base iproute2 tcpdump u-boot-qemu u-boot-tools"
+boards="kmod device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base socat iproute2 tcpdump u-boot-qemu u-boot-tools"
 backports="qemu-system-arm qemu-system-x86"
 backports_min=1:9.0
 guests="user-mode-linux uml-utilities e2fsck-static"

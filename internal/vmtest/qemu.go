@@ -2,11 +2,13 @@ package vmtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -63,6 +65,9 @@ type Guest struct {
 	done chan struct{}
 	err  error // how the board ended, once done is closed
 	stop context.CancelFunc
+
+	plugged map[string]string // serial of a USB disk: QEMU's name of the device
+	plugs   int
 }
 
 // Start powers a board on; it is powered off at the test's end. Its console is
@@ -71,7 +76,7 @@ type Guest struct {
 func Start(tb testing.TB, m Machine) *Guest {
 	tb.Helper()
 	board := boardNamed(tb, m.Board)
-	fixture.Need(tb, qemu)
+	fixture.Need(tb, qemu, "socat")
 	args := m.args(tb, board)
 
 	console, err := newConsole(tb.ArtifactDir())
@@ -103,7 +108,7 @@ func Start(tb testing.TB, m Machine) *Guest {
 		stop()
 		tb.Fatalf("start %s: %v", qemu, err)
 	}
-	g := &Guest{Console: console, done: make(chan struct{}), stop: stop}
+	g := &Guest{Console: console, done: make(chan struct{}), stop: stop, plugged: m.usbDevices()}
 	go func() {
 		g.err = <-ended
 		console.close()
@@ -151,31 +156,56 @@ func (g *Guest) Plug(ctx context.Context, d Disk) error {
 	if d.Slot != USB || d.Serial == "" {
 		return errors.New("only a USB disk with a serial can be plugged in")
 	}
-	if err := g.qmp.do(ctx, "blockdev-add", blockdev(d, d.Serial)); err != nil {
+	g.plugs++
+	node := fmt.Sprintf("%s.%d", d.Serial, g.plugs)
+	if _, err := g.qmp.do(ctx, "blockdev-add", blockdev(d, node)); err != nil {
 		return err
 	}
-	return g.qmp.do(ctx, "device_add", map[string]any{
-		"driver": "usb-storage", "id": "dev-" + d.Serial, "drive": d.Serial, "serial": d.Serial,
+	_, err := g.qmp.do(ctx, "device_add", map[string]any{
+		"driver": "usb-storage", "id": deviceID(node), "drive": node, "serial": d.Serial,
 	})
+	if err == nil {
+		g.plugged[d.Serial] = deviceID(node)
+	}
+	return err
 }
 
-// Unplug pulls the USB disk with that serial out, and returns when it is gone.
+// Unplug pulls the USB disk with that serial out. QEMU 10 keeps hold of the
+// disk's file and tells no DEVICE_DELETED; so files are not locked, and each
+// plugging has names of its own.
 func (g *Guest) Unplug(ctx context.Context, serial string) error {
-	gone := g.qmp.event("DEVICE_DELETED", "dev-"+serial)
-	if err := g.qmp.do(ctx, "device_del", map[string]any{"id": "dev-" + serial}); err != nil {
+	id, ok := g.plugged[serial]
+	if !ok {
+		return fmt.Errorf("unplug %s: no such USB disk is plugged in", serial)
+	}
+	if _, err := g.qmp.do(ctx, "device_del", map[string]any{"id": id}); err != nil {
 		return err
 	}
-	select {
-	case <-gone:
-	case <-ctx.Done():
-		return fmt.Errorf("unplug %s: %w", serial, ctx.Err())
+	delete(g.plugged, serial)
+	usb, err := g.Monitor(ctx, "info usb")
+	if err == nil && strings.Contains(usb, id) {
+		err = fmt.Errorf("unplug %s: it is still there:\n%s", serial, usb)
 	}
-	return g.qmp.do(ctx, "blockdev-del", map[string]any{"node-name": serial})
+	return err
 }
 
 // Reset presses the reset button.
 func (g *Guest) Reset(ctx context.Context) error {
-	return g.qmp.do(ctx, "system_reset", nil)
+	_, err := g.qmp.do(ctx, "system_reset", nil)
+	return err
+}
+
+// Monitor runs a command of QEMU's monitor for people, as in "info mtree".
+func (g *Guest) Monitor(ctx context.Context, command string) (string, error) {
+	answer, err := g.qmp.do(ctx, "human-monitor-command", map[string]any{"command-line": command})
+	if err != nil {
+		return "", err
+	}
+	var text string
+	if err := json.Unmarshal(answer, &text); err != nil {
+		return "", fmt.Errorf("answer to %q: %w", command, err)
+	}
+	return text, nil
 }
 
 // socketpair is a connection between us and QEMU that needs no name in any

@@ -1,6 +1,7 @@
 package vmtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -33,7 +34,7 @@ var boards = []board{
 		uboot:   "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
 		console: "ttyAMA0",
 		netdev:  "virtio-net-pci,romfile=",
-		bus:     "qemu-xhci",
+		bus:     "usb-ehci",
 		slots:   []Slot{NVMe, Virtio, USB},
 	},
 	{
@@ -114,7 +115,9 @@ func (m Machine) netArgs(b board) []string {
 	case m.Network != nil:
 		return []string{"-netdev", "tap,id=net,fd=4", "-device", b.netdev + ",netdev=net"}
 	case m.Forward != "":
-		return []string{"-netdev", "user,id=net,restrict=on,guestfwd=tcp:" + ForwardAddr + "-tcp:" + m.Forward,
+		// With cmd: each connection gets a program of its own; with tcp: all of
+		// them would share the one that QEMU opens at its start.
+		return []string{"-netdev", "user,id=net,restrict=on,guestfwd=tcp:" + ForwardAddr + "-cmd:socat STDIO TCP:" + m.Forward,
 			"-device", b.netdev + ",netdev=net"}
 	}
 	return nil
@@ -132,18 +135,29 @@ func (m Machine) diskArgs(tb testing.TB, b board) []string {
 		}
 		if d.Slot == SD {
 			wantPowerOfTwo(tb, d.Path)
-			args = append(args, "-drive", "if=sd,format=raw,cache=unsafe,file="+escape(d.Path))
+			args = append(args, "-drive", "if=sd,format=raw,cache=unsafe,file.locking=off,file="+escape(d.Path))
 			continue
 		}
-		node := d.Serial
-		if node == "" {
-			node = fmt.Sprintf("disk%d", i)
-		}
+		node := fmt.Sprintf("disk%d", i)
 		device := map[Slot]string{USB: "usb-storage", NVMe: "nvme", Virtio: "virtio-blk-pci"}[d.Slot]
 		args = append(args, "-blockdev", blockdevJSON(d, node),
-			"-device", fmt.Sprintf("%s,id=dev-%s,drive=%s,serial=%s", device, node, node, node))
+			"-device", fmt.Sprintf("%s,id=%s,drive=%s,serial=%s", device, deviceID(node), node, cmp.Or(d.Serial, node)))
 	}
 	return args
+}
+
+// deviceID is QEMU's name for the device that has the disk node.
+func deviceID(node string) string { return "dev-" + node }
+
+// usbDevices are the devices of those USB disks that can be unplugged.
+func (m Machine) usbDevices() map[string]string {
+	devices := map[string]string{}
+	for i, d := range m.Disks {
+		if d.Slot == USB && d.Serial != "" {
+			devices[d.Serial] = deviceID(fmt.Sprintf("disk%d", i))
+		}
+	}
+	return devices
 }
 
 func (b board) has(s Slot) bool {
@@ -161,7 +175,7 @@ func blockdev(d Disk, node string) map[string]any {
 	return map[string]any{
 		"driver": "raw", "node-name": node, "discard": "unmap",
 		"cache": map[string]any{"no-flush": true},
-		"file":  map[string]any{"driver": "file", "filename": d.Path, "discard": "unmap"},
+		"file":  map[string]any{"driver": "file", "filename": d.Path, "discard": "unmap", "locking": "off"},
 	}
 }
 

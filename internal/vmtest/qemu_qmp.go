@@ -18,27 +18,16 @@ type qmp struct {
 
 	one  sync.Mutex // held while a command waits for its answer
 	last int        // number of the last command
-
-	mu     sync.Mutex
-	events []qmpEvent
 }
 
 type qmpMessage struct {
-	ID    int `json:"id"`
-	Error *struct {
+	ID     int             `json:"id"`
+	Return json.RawMessage `json:"return"`
+	Error  *struct {
 		Desc string `json:"desc"`
 	} `json:"error"`
-	Event string `json:"event"`
-	Data  struct {
-		Device string `json:"device"`
-	} `json:"data"`
-	QMP json.RawMessage `json:"QMP"` // the greeting
-}
-
-// A qmpEvent is one that somebody waits for.
-type qmpEvent struct {
-	name, device string
-	came         chan struct{}
+	Event string          `json:"event"`
+	QMP   json.RawMessage `json:"QMP"` // the greeting
 }
 
 var errQMPClosed = errors.New("QEMU closed its control connection")
@@ -46,10 +35,8 @@ var errQMPClosed = errors.New("QEMU closed its control connection")
 func newQMP(ctx context.Context, conn net.Conn) (*qmp, error) {
 	q := &qmp{conn: conn, answers: make(chan qmpMessage, 16), ended: make(chan struct{})}
 	go q.read()
-	if err := q.do(ctx, "qmp_capabilities", nil); err != nil {
-		return nil, err
-	}
-	return q, nil
+	_, err := q.do(ctx, "qmp_capabilities", nil)
+	return q, err
 }
 
 func (q *qmp) read() {
@@ -60,41 +47,14 @@ func (q *qmp) read() {
 		if in.Decode(&m) != nil {
 			return
 		}
-		switch {
-		case m.QMP != nil:
-		case m.Event != "":
-			q.tell(m)
-		default:
+		if m.QMP == nil && m.Event == "" {
 			q.answers <- m
 		}
 	}
 }
 
-// event returns a channel that is closed when the named event of a device comes.
-func (q *qmp) event(name, device string) <-chan struct{} {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	came := make(chan struct{})
-	q.events = append(q.events, qmpEvent{name, device, came})
-	return came
-}
-
-func (q *qmp) tell(m qmpMessage) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	rest := q.events[:0]
-	for _, e := range q.events {
-		if e.name == m.Event && e.device == m.Data.Device {
-			close(e.came)
-			continue
-		}
-		rest = append(rest, e)
-	}
-	q.events = rest
-}
-
 // do runs one command and waits for its answer.
-func (q *qmp) do(ctx context.Context, command string, args any) error {
+func (q *qmp) do(ctx context.Context, command string, args any) (json.RawMessage, error) {
 	q.one.Lock()
 	defer q.one.Unlock()
 	q.last++
@@ -103,7 +63,7 @@ func (q *qmp) do(ctx context.Context, command string, args any) error {
 		request["arguments"] = args
 	}
 	if err := json.NewEncoder(q.conn).Encode(request); err != nil {
-		return fmt.Errorf("QEMU command %s: %w", command, err)
+		return nil, fmt.Errorf("QEMU command %s: %w", command, err)
 	}
 	for {
 		select {
@@ -111,14 +71,14 @@ func (q *qmp) do(ctx context.Context, command string, args any) error {
 			switch {
 			case m.ID != q.last: // of a command that nobody waited for
 			case m.Error != nil:
-				return fmt.Errorf("QEMU command %s: %s", command, m.Error.Desc)
+				return nil, fmt.Errorf("QEMU command %s: %s", command, m.Error.Desc)
 			default:
-				return nil
+				return m.Return, nil
 			}
 		case <-q.ended:
-			return fmt.Errorf("QEMU command %s: %w", command, errQMPClosed)
+			return nil, fmt.Errorf("QEMU command %s: %w", command, errQMPClosed)
 		case <-ctx.Done():
-			return fmt.Errorf("QEMU command %s: %w", command, ctx.Err())
+			return nil, fmt.Errorf("QEMU command %s: %w", command, ctx.Err())
 		}
 	}
 }

@@ -2,9 +2,13 @@ package vmtest_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,9 +23,16 @@ func TestDebianCard(t *testing.T) {
 	t.Parallel()
 	ctx := limit(t, 5*time.Minute)
 	card := debianCard(t, "1536M", "nonce-of-this-test")
+	var asked atomic.Int32
+	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write(make([]byte, 4<<20))
+		fmt.Fprintf(w, "answer %d of the host\n", asked.Add(1))
+	}))
+	t.Cleanup(host.Close)
 	b := vmtest.Start(t, vmtest.Machine{
-		Board: "virt",
-		Disks: []vmtest.Disk{{Path: card, Slot: vmtest.NVMe, Serial: "CARD1"}},
+		Board:   "virt",
+		Disks:   []vmtest.Disk{{Path: card, Slot: vmtest.NVMe, Serial: "CARD1"}},
+		Forward: host.Listener.Addr().String(),
 	})
 	line, err := b.Line(ctx, "NONCE ")
 	if err != nil {
@@ -38,6 +49,9 @@ func TestDebianCard(t *testing.T) {
 	send(t, b, "findmnt -no FSTYPE /boot/firmware; echo 4$((1+1))\n")
 	expect(t, ctx, b, "vfat")
 	expect(t, ctx, b, "42")
+	send(t, b, "until ip -4 addr | grep -q 10.0.2; do sleep 0.1; done; for i in 1 2 3; do"+
+		" exec 3<>/dev/tcp/10.0.2.100/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; tr -d '\\0' <&3; done\n")
+	expect(t, ctx, b, "answer 3 of the host")
 	send(t, b, "systemctl poweroff\n")
 	if err := b.Wait(ctx); err != nil {
 		t.Error(err)
