@@ -101,11 +101,14 @@ func (u *upper) try(ctx context.Context, l link, wait time.Duration) (*Lease, er
 	return lease, nil
 }
 
+// errRefused says that the server takes its word back.
+var errRefused = errors.New("refused")
+
 // refusal turns the client's error into a sentence.
 func refusal(err error) error {
 	var nak *nclient4.ErrNak
 	if errors.As(err, &nak) {
-		return fmt.Errorf("the DHCP server %s refused its own offer: %q", nak.Nak.ServerIdentifier(), printable(nak.Nak.Message()))
+		return fmt.Errorf("the DHCP server %s says no, %q: %w", nak.Nak.ServerIdentifier(), oneLine(nak.Nak.Message()), errRefused)
 	}
 	return fmt.Errorf("ask for an address: %w", err)
 }

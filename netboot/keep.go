@@ -2,7 +2,7 @@ package netboot
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 )
 
@@ -18,7 +18,7 @@ func (l *Lease) Keep(ctx context.Context) {
 			return
 		}
 		next := u.renew(ctx, cur)
-		if next == nil {
+		if next == nil && ctx.Err() == nil {
 			u.log.logf("%s: the address %s was not renewed in its time, asking for a new one", cur.Link, cur.Address)
 			next = u.again(ctx, cur)
 		}
@@ -45,6 +45,9 @@ func (u *upper) renew(ctx context.Context, l *Lease) *Lease {
 			return next
 		}
 		u.log.logf("%s: renewal of %s: %v", l.Link, l.Address, err)
+		if errors.Is(err, errRefused) {
+			return nil
+		}
 		if !sleep(ctx, min(max(time.Until(end)/2, u.poll), time.Minute)) {
 			return nil
 		}
@@ -67,7 +70,7 @@ func (u *upper) renewOnce(ctx context.Context, l *Lease) (*Lease, error) {
 	}
 	next, ok := newLease(l.Link, l.link.MAC, raw)
 	if !ok {
-		return nil, fmt.Errorf("the DHCP server's answer holds no address")
+		return nil, errors.New("the DHCP server's answer holds no address")
 	}
 	next.Begin = time.Now() // nclient4 leaves the first lease's time
 	next.link, next.up = l.link, u

@@ -251,7 +251,7 @@ func TestUpNoAnswer(t *testing.T) {
 		log  string
 	}{
 		{"silence", silent.open, "eth0: no DHCP answer in"},
-		{"refused", nak.open, "refused its own offer"},
+		{"refused", nak.open, "says no"},
 		{"no address", none.open, "holds no address"},
 		{"no socket", broken, "no packet sockets"},
 	} {
@@ -273,51 +273,41 @@ func TestUpNoAnswer(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	var mu sync.Mutex
-	renewals := 0
+	var steps []string // of the server; one request at a time
+	refused := false
 	srv := server{answer: func(m *dhcpv4.DHCPv4) []dhcpv4.Modifier {
-		mu.Lock()
-		defer mu.Unlock()
-		if ip := m.ClientIPAddr; ip != nil && !ip.IsUnspecified() {
-			if renewals++; renewals == 2 {
-				return nil // once it is deaf
-			}
-			if renewals == 4 {
-				cancel()
-			}
+		if ip := m.ClientIPAddr; ip != nil && !ip.IsUnspecified() { // a renewal
+			steps = append(steps, "refuse "+ip.String())
+			refused = true
+			return []dhcpv4.Modifier{dhcpv4.WithMessageType(dhcpv4.MessageTypeNak)}
 		}
-		return []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptRenewTimeValue(0))}
+		steps = append(steps, m.MessageType().String())
+		if refused { // the network has been renumbered
+			return []dhcpv4.Modifier{dhcpv4.WithYourIP(net.IP{10, 0, 0, 77})}
+		}
+		return []dhcpv4.Modifier{}
 	}}
+	n := &fakeNet{links: []netboot.Link{eth(0, true)}}
 	s := &said{}
-	l, err := netboot.UpWith(ctx, &fakeNet{links: []netboot.Link{eth(0, true)}}, srv.open, "", s.logf)
+	l, err := netboot.UpWith(ctx, n, srv.open, "", s.logf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.RenewAt(time.Millisecond)
-	done := make(chan struct{})
-	go func() { defer close(done); l.Keep(ctx) }()
-	<-ctxOr(ctx, func() bool { mu.Lock(); defer mu.Unlock(); return renewals >= 1 })
-	cancel()
-	<-done
-	if renewals < 1 {
-		t.Errorf("%d renewals; log %q", renewals, s.lines)
-	}
-}
-
-// ctxOr is closed when ctx ends or f holds.
-func ctxOr(ctx context.Context, f func() bool) <-chan struct{} {
-	c := make(chan struct{})
-	go func() {
-		defer close(c)
-		tick := time.NewTicker(time.Millisecond)
-		defer tick.Stop()
-		for !f() && ctx.Err() == nil {
-			<-tick.C
+	s.on = func(line string) {
+		if strings.Contains(line, "address 10.0.0.77") {
+			cancel()
 		}
-	}()
-	return c
+	}
+	l.RenewAt(time.Millisecond)
+	l.Keep(ctx)
+	if want := []string{"eth0 10.0.0.9/24", "eth0 10.0.0.77/24"}; !slices.Equal(n.configured, want) {
+		t.Errorf("configured %q, want %q; server: %q; log %q", n.configured, want, steps, s.lines)
+	}
+	if !s.has("says no") || l.Address != netip.MustParsePrefix("10.0.0.9/24") {
+		t.Errorf("log %q, lease %v", s.lines, l.Address)
+	}
 }
 
 func TestLeaseOfHostileAnswers(t *testing.T) {

@@ -17,8 +17,8 @@ func ConsolePaths(sys fs.FS) []string {
 	var out []string
 	for _, name := range strings.Fields(string(text)) {
 		switch {
-		case name == "tty0": // whichever is in front; at boot that is
-			name = "tty1"
+		case name == "tty0":
+			name = frontScreen(sys)
 		case name == "ttynull" || strings.Contains(name, "/"):
 			continue
 		}
@@ -28,6 +28,22 @@ func ConsolePaths(sys fs.FS) []string {
 		return []string{consolePath}
 	}
 	return out
+}
+
+// frontScreen is the screen that tty0 stands for. Where tty0 stands for none
+// (User-Mode Linux), it is a line of its own.
+func frontScreen(sys fs.FS) string {
+	front, err := fs.ReadFile(sys, "class/tty/tty0/active")
+	if name := strings.TrimSpace(string(front)); err == nil && isScreen(name) {
+		return name
+	}
+	return "tty0"
+}
+
+// isScreen tells whether a name is one of the kernel's screens, or could be.
+func isScreen(name string) bool {
+	number, ok := strings.CutPrefix(name, "tty")
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // Consoles are all the places where a person may sit. What is written goes to
@@ -131,11 +147,19 @@ const rescan = time.Second
 // Claim waits for a key on any of the consoles, until ctx ends, and returns a
 // session with whoever pressed it. The key is the first that the session reads.
 func (c *Consoles) Claim(ctx context.Context) (*Session, error) {
+	t, err := c.claim(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newSession(ctx, t), nil
+}
+
+func (c *Consoles) claim(ctx context.Context) (*tty, error) {
 	for {
 		c.reopen() // what is not there now may be the next time
 		t, err := firstKey(ctx, c.live())
 		if t != nil {
-			return newSession(ctx, t), nil
+			return t, nil
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("wait for a key: %w", err)

@@ -92,15 +92,21 @@ func claim(t *testing.T, c *uinit.Consoles) *uinit.Session {
 func TestConsolePaths(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		active string
-		want   []string
+		active, front string
+		want          []string
 	}{
-		{"tty0 ttyAMA0\n", []string{"/dev/tty1", "/dev/ttyAMA0"}},
-		{"ttyS0\n", []string{"/dev/ttyS0"}},
-		{"ttynull ../x\n", []string{"/dev/console"}},
-		{"", []string{"/dev/console"}},
+		{"tty0 ttyAMA0\n", "tty1\n", []string{"/dev/tty1", "/dev/ttyAMA0"}},
+		{"tty0\n", "tty7\n", []string{"/dev/tty7"}},
+		{"tty0\n", "", []string{"/dev/tty0"}}, // User-Mode Linux
+		{"tty0\n", "../x\n", []string{"/dev/tty0"}},
+		{"ttyS0\n", "tty1\n", []string{"/dev/ttyS0"}},
+		{"ttynull ../x\n", "", []string{"/dev/console"}},
+		{"", "", []string{"/dev/console"}},
 	} {
 		sys := fstest.MapFS{"class/tty/console/active": {Data: []byte(c.active)}}
+		if c.front != "" {
+			sys["class/tty/tty0/active"] = &fstest.MapFile{Data: []byte(c.front)}
+		}
 		if got := uinit.ConsolePaths(sys); !slices.Equal(got, c.want) {
 			t.Errorf("%q: got %q, want %q", c.active, got, c.want)
 		}

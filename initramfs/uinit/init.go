@@ -51,7 +51,7 @@ func Init(ctx context.Context, c Config) {
 
 	end := reasonReboot
 	guard(log.logf, "rescue", func() {
-		s := supervisor{start: starter(c, children, log.logf), ask: askOnConsoles, log: log.logf, pause: time.Second}
+		s := supervisor{start: starter(c, children, log.logf), ask: askOnConsoles, log: log.logf, pause: 10 * time.Second}
 		end = s.run(ctx)
 	})
 	stop(end)

@@ -77,8 +77,7 @@ func runMount(_ context.Context, hc interp.HandlerContext, args []string) error 
 	flags, data := m.flags()
 	folder := resolve(hc, m.folder)
 	if m.kind == "" && flags&(unix.MS_BIND|unix.MS_REMOUNT) == 0 {
-		_, err = mount.TryMount(resolve(hc, m.device), folder, data, flags)
-		return err
+		return tryMount(resolve(hc, m.device), folder, data, flags)
 	}
 	device := m.device
 	if strings.Contains(device, "/") || flags&unix.MS_BIND != 0 {
@@ -86,6 +85,19 @@ func runMount(_ context.Context, hc interp.HandlerContext, args []string) error 
 	}
 	_, err = mount.Mount(device, folder, m.kind, data, flags)
 	return err
+}
+
+// tryMount finds the type by trying: the kernel loads the module that a type
+// needs, while u-root's TryMount knows only the types that are loaded already.
+func tryMount(device, folder, data string, flags uintptr) error {
+	var err error
+	for _, kind := range []string{"ext4", "vfat", "btrfs", "f2fs", "xfs", "exfat", "ntfs3", "iso9660", "squashfs"} {
+		_, err = mount.Mount(device, folder, kind, data, flags|unix.MS_SILENT)
+		if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+	}
+	return fmt.Errorf("%s holds no file system that this kernel knows, or one that is damaged: %w", device, err)
 }
 
 func runUmount(_ context.Context, hc interp.HandlerContext, args []string) error {

@@ -73,7 +73,7 @@ func setSysctls(root string, list []sysctl, log logger) {
 				continue
 			}
 		}
-		if err := os.WriteFile(name, []byte(s.Value), 0); err != nil {
+		if err := os.WriteFile(name, []byte(s.Value+"\n"), 0); err != nil {
 			log.logf("set %s: %v", s.Name, err)
 		}
 	}

@@ -37,11 +37,8 @@ const probeTime = 300 * time.Millisecond
 // line is asked.
 func newSession(ctx context.Context, t *tty) *Session {
 	s := &Session{tty: t, ctx: context.WithoutCancel(ctx), cols: 80, rows: 24}
-	if t.screen() {
-		s.Terminal = true
-		if ws, err := winsize(t.fd); err == nil && ws.Col > 0 && ws.Row > 0 {
-			s.cols, s.rows = int(ws.Col), int(ws.Row)
-		}
+	if cols, rows, ok := t.screen(); ok {
+		s.Terminal, s.cols, s.rows = true, cols, rows
 		return s
 	}
 	if rows, cols, ok := t.askCursor(ctx); ok {

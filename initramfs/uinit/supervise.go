@@ -97,24 +97,24 @@ func askOnConsoles(ctx context.Context, text string, enter answer, wait time.Dur
 	}
 	defer c.Close()
 	fmt.Fprint(c, text)
-	s, err := c.Claim(ctx)
+	t, err := c.claim(ctx)
 	if err != nil {
 		return again, ""
 	}
 	key := make([]byte, 1)
 	for {
-		if n, err := s.ReadContext(ctx, key); err != nil || n == 0 {
+		if n, err := t.read(ctx, key); err != nil || n == 0 {
 			return again, ""
 		}
 		switch key[0] {
 		case 's', 'S':
-			return wantShell, s.Path()
+			return wantShell, t.path
 		case 'r', 'R':
 			return wantReboot, ""
 		case 'p', 'P':
 			return wantPoweroff, ""
 		case '\r', '\n':
-			return enter, s.Path()
+			return enter, t.path
 		}
 	}
 }

@@ -219,7 +219,7 @@ func TestSysctls(t *testing.T) {
 		}
 	}
 	uinit.SetSysctls(root, t.Logf)
-	for name, want := range map[string]string{"kernel/printk": "4 4 1 7", "kernel/panic": "-1\n", "vm/dirty_bytes": "67108864"} {
+	for name, want := range map[string]string{"kernel/printk": "4 4 1 7\n", "kernel/panic": "-1\n", "vm/dirty_bytes": "67108864\n"} {
 		if got, err := os.ReadFile(filepath.Join(root, name)); err != nil || string(got) != want {
 			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path"
-	"strings"
 	"sync"
 	"time"
 
@@ -215,10 +214,15 @@ func (t *tty) read(ctx context.Context, p []byte) (int, error) {
 	return n, nil
 }
 
-// screen tells whether it is one of the kernel's own, which move their cursor
-// and know their size.
-func (t *tty) screen() bool {
-	name := path.Base(t.path)
-	rest, ok := strings.CutPrefix(name, "tty")
-	return ok && rest != "" && strings.Trim(rest, "0123456789") == ""
+// screen returns the size where this is one of the kernel's own screens, which
+// move their cursor and know their size.
+func (t *tty) screen() (cols, rows int, ok bool) {
+	if !isScreen(path.Base(t.path)) {
+		return 0, 0, false
+	}
+	ws, err := winsize(t.fd)
+	if err != nil || ws.Col == 0 || ws.Row == 0 {
+		return 0, 0, false
+	}
+	return int(ws.Col), int(ws.Row), true
 }

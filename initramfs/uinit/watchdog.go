@@ -65,7 +65,8 @@ func openWatchdog(log logger) *os.File {
 		return nil
 	}
 	if err := setWatchdog(dev.Fd(), watchdogLimit); err != nil {
-		log.logf("watchdog: it keeps its own time limit: %v", err)
+		log.logf("watchdog: it runs, with a time limit of its own: %v", err)
+		return dev
 	}
 	log.logf("watchdog: a board that hangs is reset after %d s", watchdogLimit)
 	return dev
