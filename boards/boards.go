@@ -41,6 +41,7 @@ type Board struct {
 	Models     []string  `json:"models,omitempty"`     // beginnings of the device tree's model
 	Boot       Method    `json:"boot"`
 	Bits       []int     `json:"bits"`               // widths of the kernels that its CPU runs: 32, 64
+	ISA        string    `json:"isa,omitempty"`      // the only one that it runs, as in a module's vermagic; "" = all of its width
 	Trees      []string  `json:"trees,omitempty"`    // device tree files as U-Boot and Debian name them, with the vendor's folder on 64 bit
 	Consoles   []string  `json:"consoles"`           // serial consoles as console= names them, likeliest last
 	Needs      []Need    `json:"needs,omitempty"`    // drivers without which a kernel is of no use here

@@ -132,7 +132,7 @@ func (b *builder) kernels(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m, err := t.machine()
+		m, _, err := t.machine()
 		if err != nil {
 			return err
 		}
@@ -151,21 +151,21 @@ func (b *builder) kernels(ctx context.Context) error {
 	return nil
 }
 
-// machine tells which machine a kernel is for, by one of its modules; EM_NONE
-// where it has none.
-func (t *tree) machine() (elf.Machine, error) {
+// machine tells which machine a kernel is for, and which of its kinds where
+// that is told, by one of its modules; EM_NONE where it has none.
+func (t *tree) machine() (m elf.Machine, isa string, err error) {
 	names := make([]string, 0, len(t.files))
 	for name := range t.files {
 		names = append(names, name)
 	}
 	if len(names) == 0 {
-		return elf.EM_NONE, nil
+		return elf.EM_NONE, "", nil
 	}
-	m, err := readModule(t.fsys, t.base, t.files[slices.Min(names)])
+	mod, err := readModule(t.fsys, t.base, t.files[slices.Min(names)])
 	if err != nil {
-		return elf.EM_NONE, fmt.Errorf("kernel %s: %w", t.version, err)
+		return elf.EM_NONE, "", fmt.Errorf("kernel %s: %w", t.version, err)
 	}
-	return m.machine, nil
+	return mod.machine, mod.isa, nil
 }
 
 func (b *builder) kernel(t *tree) error {
@@ -272,4 +272,17 @@ func (c *ctxWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.w.Write(p)
+}
+
+// ctxReader stops reading when the context ends.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *ctxReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
 }

@@ -12,6 +12,7 @@
 package initramfs
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,6 +58,20 @@ type Info struct {
 
 // InfoFile is the place of Info in the image.
 const InfoFile = "etc/lifeboat/build.json"
+
+// ReadInfo reads what the rescue image says of itself; fsys is its root. An
+// error that wraps fs.ErrNotExist: this is no rescue system.
+func ReadInfo(fsys fs.FS) (Info, error) {
+	var i Info
+	text, err := fs.ReadFile(fsys, InfoFile)
+	if err != nil {
+		return i, fmt.Errorf("what this image says of itself: %w", err)
+	}
+	if err := json.Unmarshal(text, &i); err != nil {
+		return i, fmt.Errorf("%s: %w", InfoFile, err)
+	}
+	return i, nil
+}
 
 // A Report says what went into an image.
 type Report struct {

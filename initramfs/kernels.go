@@ -25,16 +25,18 @@ type kernel struct {
 	fsys    fs.FS  // of the image
 	file    string // the image
 	inBoot  bool   // it lies in the boot part: this is what the system really boots
+	order   int    // of the source
 	bits    int
+	isa     string // "ARMv6", where the modules tell
 	gzip    bool
 	tree    *tree
 }
 
-// findKernels lists the kernels of all sources that have their modules there,
-// what really boots first, then the newest. Notes say what was left out.
+// findKernels lists the kernels of all sources that have their modules there:
+// in the order of sources, what really boots first, then the newest. Notes say what was left out.
 func findKernels(ctx context.Context, sources []Source) (list []*kernel, notes []string, err error) {
 	trees := map[string]*tree{}
-	for _, s := range sources {
+	for i, s := range sources {
 		for _, place := range []struct {
 			fsys fs.FS
 			dir  string
@@ -48,7 +50,7 @@ func findKernels(ctx context.Context, sources []Source) (list []*kernel, notes [
 				if err := ctx.Err(); err != nil {
 					return nil, nil, err
 				}
-				k := &kernel{source: s, fsys: at, file: file, inBoot: place.boot}
+				k := &kernel{source: s, order: i, fsys: at, file: file, inBoot: place.boot}
 				why, err := k.read(root(sources), trees)
 				switch {
 				case err != nil:
@@ -62,10 +64,11 @@ func findKernels(ctx context.Context, sources []Source) (list []*kernel, notes [
 		}
 	}
 	slices.SortStableFunc(list, func(a, b *kernel) int {
-		if a.inBoot != b.inBoot {
-			return cmp.Compare(btoi(b.inBoot), btoi(a.inBoot))
-		}
-		return compareVersions(b.version, a.version)
+		return cmp.Or(
+			cmp.Compare(a.order, b.order),
+			cmp.Compare(btoi(b.inBoot), btoi(a.inBoot)),
+			compareVersions(b.version, a.version),
+		)
 	})
 	return list, notes, nil
 }
@@ -101,21 +104,9 @@ func kernelFiles(fsys fs.FS, dir string) []string {
 
 // read tells what a kernel file is; why is set where it is of no use here.
 func (k *kernel) read(root fs.FS, trees map[string]*tree) (why string, err error) {
-	f, err := k.fsys.Open(k.file)
-	if err != nil {
-		return "", err
+	if why, err := k.sniff(); why != "" || err != nil {
+		return why, err
 	}
-	defer f.Close()
-	sniffed, err := boards.SniffKernel(f)
-	switch {
-	case err != nil:
-		return "it is damaged: " + err.Error(), nil
-	case sniffed.Packed != "" && sniffed.Packed != "gzip":
-		return "it is packed as " + sniffed.Packed + ", which no boot loader here takes", nil
-	case sniffed.Bits == 0:
-		return "it is no kernel for ARM", nil
-	}
-	k.bits, k.gzip = sniffed.Bits, sniffed.Packed == "gzip"
 	if k.version, err = k.findVersion(versions(root)); err != nil || k.version == "" {
 		return "its version cannot be told, or there are no modules for it", err
 	}
@@ -130,6 +121,27 @@ func (k *kernel) read(root fs.FS, trees map[string]*tree) (why string, err error
 		trees[k.version] = t
 	}
 	k.tree = trees[k.version]
+	_, k.isa, err = k.tree.machine()
+	return "", err
+}
+
+// sniff tells the kernel's width and packing by its first bytes.
+func (k *kernel) sniff() (why string, err error) {
+	f, err := k.fsys.Open(k.file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	s, err := boards.SniffKernel(f)
+	switch {
+	case err != nil:
+		return "it is damaged: " + err.Error(), nil
+	case s.Packed != "" && s.Packed != "gzip":
+		return "it is packed as " + s.Packed + ", which no boot loader here takes", nil
+	case s.Bits == 0:
+		return "it is no kernel for ARM", nil
+	}
+	k.bits, k.gzip = s.Bits, s.Packed == "gzip"
 	return "", nil
 }
 
@@ -175,7 +187,7 @@ func banner(r io.Reader) string {
 				break
 			}
 			v, _, _ := bytes.Cut(data[i+len(mark):], []byte(" "))
-			if len(v) > 0 && len(v) < maxVersion && v[0] >= '0' && v[0] <= '9' {
+			if len(v) < maxVersion && isVersion(string(v)) {
 				return string(v)
 			}
 			data = data[i+len(mark):]
@@ -185,6 +197,15 @@ func banner(r io.Reader) string {
 		}
 		rest = bytes.Clone(data[max(0, len(data)-len(mark)-maxVersion):])
 	}
+}
+
+// isVersion tells whether a word can be a kernel's version: it becomes the name
+// of a folder.
+func isVersion(s string) bool {
+	odd := func(r rune) bool {
+		return !strings.ContainsRune("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.+~_-", r)
+	}
+	return s != "" && s[0] >= '0' && s[0] <= '9' && !strings.ContainsFunc(s, odd)
 }
 
 // bannerOfZImage looks into what a 32-bit kernel unpacks itself from: a packed
@@ -243,6 +264,28 @@ func word(s string) (word, rest string) {
 // could run 32-bit programs; Raspberry Pi's with pages of 16 KiB cannot.
 func (k *kernel) fits(m elf.Machine) bool {
 	return k.bits == 64 && m == elf.EM_AARCH64 || k.bits == 32 && m == elf.EM_ARM
+}
+
+// runsOn tells whether the board's CPU runs the kernel. Raspberry Pi's own
+// 32-bit kernels go by their names, as the firmware has it: each family has
+// one. Its 64-bit kernels run on all that have 64 bit.
+func (k *kernel) runsOn(b boards.Board) bool {
+	if !b.Runs(k.bits) || b.ISA != "" && k.isa != "" && b.ISA != k.isa {
+		return false
+	}
+	name := path.Base(k.file)
+	if b.Pi == nil || !strings.HasPrefix(name, "kernel") || !strings.HasSuffix(name, ".img") {
+		return true
+	}
+	if k.bits == 64 {
+		return slices.Contains(b.Pi.Kernels64, name)
+	}
+	for _, n := range b.Pi.Kernels32 {
+		if _, err := fs.Stat(k.fsys, path.Join(path.Dir(k.file), n)); err == nil {
+			return n == name
+		}
+	}
+	return false
 }
 
 // lacks tells which of the board's needs the kernel has no driver for.

@@ -155,14 +155,14 @@ func (c *content) format(ctx context.Context, w *window) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := put(e, i); err != nil {
+		if err := put(ctx, e, i); err != nil {
 			return fmt.Errorf("write %s: %w", i.name, err)
 		}
 	}
 	return e.Close()
 }
 
-func put(e *fat.Editor, i item) error {
+func put(ctx context.Context, e *fat.Editor, i item) error {
 	if dir := path.Dir(i.name); dir != "." {
 		if err := e.MkdirAll(dir); err != nil {
 			return err
@@ -172,7 +172,7 @@ func put(e *fat.Editor, i item) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(e.Write(i.name, i.size, r), r.Close())
+	return errors.Join(e.Write(i.name, i.size, &ctxReader{ctx, r}), r.Close())
 }
 
 // date is one time for all files of a build.

@@ -29,6 +29,7 @@ type module struct {
 	post     []string
 	aliases  []string
 	firmware []string
+	isa      string // "ARMv7", where the module's vermagic has such a word
 }
 
 // norm gives a module's name the form in which it is compared.
@@ -118,6 +119,12 @@ func (m *module) info(key, value string) {
 		m.aliases = append(m.aliases, value)
 	case "firmware":
 		m.firmware = append(m.firmware, value)
+	case "vermagic":
+		for _, word := range strings.Fields(value) {
+			if strings.HasPrefix(word, "ARMv") {
+				m.isa = word
+			}
+		}
 	}
 }
 

@@ -160,8 +160,8 @@ func (c *closure) visit(name string) error {
 }
 
 // soft finds the modules that a soft dependency means: it may be a name or an
-// alias. Without depmod's tables the aliases of the kernel's crypto modules
-// are told from their names: crypto-xxhash64 is xxhash_generic.
+// alias. Without depmod's tables the aliases of crypto modules are told from
+// their names: xxhash64 and crypto-xxhash64 are xxhash_generic.
 func (t *tree) soft(s string) []string {
 	s = norm(s)
 	if t.files[s] != "" {
@@ -170,10 +170,7 @@ func (t *tree) soft(s string) []string {
 	if list := t.aliases[s]; len(list) > 0 {
 		return slices.DeleteFunc(slices.Clone(list), func(n string) bool { return t.files[n] == "" })
 	}
-	name, ok := strings.CutPrefix(s, "crypto_")
-	if !ok {
-		return nil
-	}
+	name := strings.TrimPrefix(s, "crypto_")
 	for _, n := range []string{name, strings.TrimRight(name, "0123456789_")} {
 		for _, end := range []string{"_generic", ""} {
 			if t.files[n+end] != "" {

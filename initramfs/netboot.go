@@ -67,14 +67,14 @@ func (c *content) fill(ctx context.Context, dir string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := write(r, i); err != nil {
+		if err := write(ctx, r, i); err != nil {
 			return fmt.Errorf("write %s: %w", i.name, err)
 		}
 	}
 	return nil
 }
 
-func write(r *os.Root, i item) error {
+func write(ctx context.Context, r *os.Root, i item) error {
 	if err := r.MkdirAll(filepath.Dir(i.name), 0o755); err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func write(r *os.Root, i item) error {
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(f, in)
+	n, err := io.Copy(f, &ctxReader{ctx, in})
 	if err == nil && n != i.size {
 		err = fmt.Errorf("it has %d bytes and had %d", n, i.size)
 	}
@@ -160,7 +160,6 @@ func (c *content) readme() string {
 		fmt.Fprintf(&b, "  pxe-service=0,\"%s\"\n", text)
 	}
 	b.WriteString("\ndnsmasq as the only DHCP server, which U-Boot needs:\n\n" +
-		"  port=0\n  dhcp-range=192.168.77.10,192.168.77.99,1h\n  dhcp-boot=boot.scr.uimg\n  enable-tftp\n  tftp-root=/PATH/OF/THIS/FOLDER\n" +
-		"\n\"lifeboat serve\" does the same, with jobs and images.\n")
+		"  port=0\n  dhcp-range=192.168.77.10,192.168.77.99,1h\n  dhcp-boot=boot.scr.uimg\n  enable-tftp\n  tftp-root=/PATH/OF/THIS/FOLDER\n")
 	return b.String()
 }

@@ -148,7 +148,7 @@ func (p *planner) best(open map[string]bool) (best *kernel, served []int) {
 
 func (p *planner) serves(k *kernel, b boards.Board) bool {
 	wantTrees := len(b.Trees) > 0 || b.Pi != nil
-	return k.fits(p.machine) && b.Runs(k.bits) && len(k.lacks(b)) == 0 && (!wantTrees || len(k.trees(b)) > 0)
+	return k.fits(p.machine) && k.runsOn(b) && len(k.lacks(b)) == 0 && (!wantTrees || len(k.trees(b)) > 0)
 }
 
 // why tells what keeps a board from having a kernel.
@@ -158,13 +158,15 @@ func (p *planner) why(b boards.Board) string {
 		bits = 32
 	}
 	if !b.Runs(bits) {
-		return fmt.Sprintf("it runs no %d-bit kernels; build the medium with the program for %d bit", bits, 96-bits)
+		return fmt.Sprintf("it runs no %d-bit kernels; build the medium with the program for %d bit", bits, 32+64-bits)
 	}
 	var own []string
 	for _, k := range p.kernels {
 		switch lacks := k.lacks(b); {
 		case !k.fits(p.machine):
 			own = append(own, fmt.Sprintf("%s is for %d bit", k.version, k.bits))
+		case !k.runsOn(b):
+			own = append(own, fmt.Sprintf("%s is not for its CPU", k.version))
 		case len(lacks) > 0:
 			own = append(own, fmt.Sprintf("%s has no driver for %s", k.version, strings.Join(lacks, " and ")))
 		default:
