@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"sync"
 
 	"lifeboat/clone/extent"
 )
@@ -24,10 +25,44 @@ type volume struct {
 	*geometry
 	r     io.ReaderAt
 	table *table
+	known *known // nil for an editor
 }
 
 func newVolume(g *geometry, r io.ReaderAt, w io.WriterAt) *volume {
-	return &volume{g, r, &table{g: g, r: r, w: w, pages: map[int64]*page{}}}
+	return &volume{g, r, &table{g: g, r: r, w: w, pages: map[int64]*page{}}, nil}
+}
+
+// maxKnown is how many directories a reader remembers: files are often opened
+// one after the other in the same few.
+const maxKnown = 4
+
+type known struct {
+	mu   sync.Mutex
+	dirs []*dir // the oldest first
+}
+
+// recall is readDir, out of memory if possible. What it returns is not to be
+// changed.
+func (v *volume) recall(start uint32) (*dir, error) {
+	if v.known == nil {
+		return v.readDir(start)
+	}
+	v.known.mu.Lock()
+	defer v.known.mu.Unlock()
+	for _, d := range v.known.dirs {
+		if d.start == start {
+			return d, nil
+		}
+	}
+	d, err := v.readDir(start)
+	if err != nil {
+		return nil, err
+	}
+	if len(v.known.dirs) == maxKnown {
+		v.known.dirs = v.known.dirs[1:]
+	}
+	v.known.dirs = append(v.known.dirs, d)
+	return d, nil
 }
 
 // root is the entry that the root directory would have.
@@ -42,6 +77,9 @@ type dir struct {
 	used    []bool // slots before end that belong to something
 	label   int    // slot of the volume's label, -1 = none
 	entries []entry
+
+	once  sync.Once
+	index map[string]int // by folded name
 }
 
 // readDir reads the directory that begins at cluster start, 0 for the root.
@@ -118,17 +156,24 @@ func isDots(b []byte) bool {
 }
 
 // find is the entry that name means, nil if there is none. A long name goes
-// before an alias.
+// before an alias, and the first of equal ones before the rest.
 func (d *dir) find(name string) *entry {
-	for i := range d.entries {
-		if same(d.entries[i].name, name) {
-			return &d.entries[i]
+	d.once.Do(func() {
+		d.index = make(map[string]int, len(d.entries))
+		add := func(name string, i int) {
+			if _, ok := d.index[fold(name)]; !ok {
+				d.index[fold(name)] = i
+			}
 		}
-	}
-	for i := range d.entries {
-		if d.entries[i].is(name) {
-			return &d.entries[i]
+		for i := range d.entries {
+			add(d.entries[i].name, i)
 		}
+		for i := range d.entries {
+			add(d.entries[i].alias.name(0), i)
+		}
+	})
+	if i, ok := d.index[fold(name)]; ok {
+		return &d.entries[i]
 	}
 	return nil
 }
@@ -168,7 +213,7 @@ func (v *volume) walk(name string, visit func(in *dir, e *entry) error) (*dir, *
 // enter reads the folder of an entry in a directory.
 func (v *volume) enter(in *dir, e *entry, visit func(in *dir, e *entry) error) (*dir, error) {
 	if in == nil {
-		return v.readDir(0)
+		return v.recall(0)
 	}
 	if !v.valid(e.start) || e.start == v.rootStart {
 		return nil, fmt.Errorf("folder %q at cluster %d: %w", e.name, e.start, errChain)
@@ -178,7 +223,7 @@ func (v *volume) enter(in *dir, e *entry, visit func(in *dir, e *entry) error) (
 			return nil, err
 		}
 	}
-	return v.readDir(e.start)
+	return v.recall(e.start)
 }
 
 // content is where the bytes of a file lie.

@@ -56,9 +56,6 @@ type entry struct {
 
 func (e *entry) dir() bool { return e.attr&attrDir != 0 }
 
-// is tells whether name, long or short, means this entry.
-func (e *entry) is(name string) bool { return same(e.name, name) || same(e.alias.name(0), name) }
-
 func (e *entry) mode() fs.FileMode {
 	mode := fs.FileMode(0o644)
 	if e.attr&attrReadOnly != 0 {

@@ -61,7 +61,9 @@ func Open(r io.ReaderAt, size int64) (*FS, error) {
 }
 
 func newFS(v *volume, boot []byte) *FS {
-	f := &FS{volume: v, boot: boot, owners: map[uint32]owner{}}
+	reader := *v
+	reader.known = &known{}
+	f := &FS{volume: &reader, boot: boot, owners: map[uint32]owner{}}
 	f.scan = sync.OnceValues(func() (scan, error) { return scanTable(v.table) })
 	return f
 }

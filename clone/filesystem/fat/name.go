@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -17,7 +18,7 @@ const maxName = 255
 
 // cp437 is what short names mean by the bytes 128 to 255: the code page that
 // Linux takes where no other is asked for.
-const cp437 = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ "
+var cp437 = []rune("ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ ")
 
 // An alias is a short name as it lies in a directory: eight and three
 // characters, filled with spaces.
@@ -60,12 +61,11 @@ func (a alias) name(flags byte) string {
 // decode437 decodes a part of a short name. What no name may hold comes out
 // as "_": a directory can be damaged, its names still name files.
 func decode437(b []byte) string {
-	high := []rune(cp437)
 	var s strings.Builder
 	for _, c := range b {
 		switch {
 		case c >= 0x80:
-			s.WriteRune(high[c-0x80])
+			s.WriteRune(cp437[c-0x80])
 		case c < 0x20 || c == '/':
 			s.WriteByte('_')
 		default:
@@ -179,5 +179,20 @@ func uniqueAlias(name string, taken map[alias]bool) (a alias, exact bool, err er
 	return a, false, fmt.Errorf("no short name is left for %q", name)
 }
 
-// same tells whether two names are one to FAT, which has no case.
-func same(a, b string) bool { return strings.EqualFold(a, b) }
+// fold is a name's key: names that are one to FAT, which has no case, have the
+// same.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 {
+			if r >= 'a' && r <= 'z' {
+				r -= 'a' - 'A'
+			}
+			return r
+		}
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		return least
+	}, name)
+}
