@@ -80,7 +80,7 @@ func TestProbe(t *testing.T) {
 		{"fat32", 64 * mib, "mkfs.vfat -F 32 -n ALABEL -i 1234abcd"},
 		{"swap", 4 * mib, "mkswap -q -L a_label -U " + id},
 		{"swap 16k", 4 * mib, "mkswap -q -p 16384 -U " + id},
-		{"btrfs", 128 * mib, "mkfs.btrfs -q -L a_label -U " + id},
+		{"btrfs", 128 * mib, "mkfs.btrfs -q -L a_label"},
 		{"f2fs", 64 * mib, "mkfs.f2fs -q -l a_label -U " + id},
 		{"blank", 4 * mib, "true"},
 	} {

@@ -30,7 +30,7 @@ func TestCrash(t *testing.T) {
 	} {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
-			c := mounted(t, l.args, l.options)
+			c := mounted(t, l.args, "commit=1000,"+l.options)
 			for round := range 3 {
 				c.work(round)
 				c.snapshot(round)
@@ -45,6 +45,7 @@ type live struct {
 	image  string
 	dir    string
 	rnd    *rand.Rand
+	bytes  *rand.ChaCha8
 	synced map[string][]byte
 }
 
@@ -52,12 +53,12 @@ func mounted(t *testing.T, args, options string) *live {
 	t.Helper()
 	fixture.Root(t)
 	fixture.Need(t, "mount", "umount")
-	c := &live{t: t, image: mkfs(t, layout{"live", 32 * mib, args, false}, tree(t, false)), dir: t.TempDir(), rnd: rand.New(rand.NewPCG(3, 4)), synced: map[string][]byte{}}
-	if out, code := fixture.Try(t, "mount", "-o", "loop,commit=1000,"+options, c.image, c.dir); code != 0 {
+	c := &live{t: t, image: mkfs(t, layout{"live", 20 * mib, args, false}, tree(t, false)), dir: t.TempDir(), rnd: rand.New(rand.NewPCG(3, 4)), bytes: rand.NewChaCha8([32]byte{2}), synced: map[string][]byte{}}
+	if out, code := fixture.Try(t, "mount", "-o", "loop,"+options, c.image, c.dir); code != 0 {
 		fixture.Missing(t, "loop mounts of ext4: "+out)
 	}
 	t.Cleanup(func() {
-		// The test's context has ended, so that fixture.Run would not start it.
+		// The test's context has ended: fixture.Run would start nothing.
 		if err := umount(c.dir); err != nil {
 			t.Error(err)
 		}
@@ -65,39 +66,122 @@ func mounted(t *testing.T, args, options string) *live {
 	return c
 }
 
+// TestKernel lets the kernel write what mke2fs does not: folders with an index,
+// preallocated and scattered files, all levels of block maps. What it then
+// reads must be what we read.
+func TestKernel(t *testing.T) {
+	for _, l := range []struct{ name, args string }{
+		{"ext2", "-t ext2 -b 1024"}, {"ext4", "-t ext4 -b 1024"}, {"4k", "-t ext4 -b 4096 -O ^64bit"}, {"bigalloc", "-t ext4 -b 1024 -C 8192 -O bigalloc"},
+	} {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			c := mounted(t, l.args, "")
+			must(t, os.RemoveAll(filepath.Join(c.dir, "lost+found")))
+			for i := range 1200 {
+				c.write(fmt.Sprintf("many/a name that is rather long, so that there are levels %d", i), 10, false)
+			}
+			c.scattered("scattered", 400, 3*1024)
+			c.scattered("far", 5, 17*mib) // the third level of block pointers begins at 64 MiB
+			if l.name != "ext2" {
+				fixture.Run(t, "fallocate", "-l", "300000", filepath.Join(c.dir, "preallocated"))
+				f, err := os.OpenFile(filepath.Join(c.dir, "preallocated"), os.O_WRONLY, 0)
+				must(t, err)
+				_, err = f.WriteAt([]byte("in the middle"), 150_000)
+				must(t, err)
+				must(t, f.Close())
+			}
+			must(t, os.Lchown(filepath.Join(c.dir, "link"), 70_000, 80_000))
+			must(t, umount(c.dir))
+			fixture.Run(t, "mount", "-o", "loop,ro", c.image, c.dir)
+			f, _ := open(t, c.image)
+			compareTree(t, f.Files(), c.dir)
+			s := f.Super()
+			used, err := f.Used()
+			must(t, err)
+			cluster := s.Block
+			if l.name == "bigalloc" {
+				cluster = 8192
+			}
+			if want := dumpe2fsUsed(t, c.image, s.Block, s.Size, cluster); fmt.Sprint(used) != fmt.Sprint(want) {
+				t.Errorf("missing %v, extra %v", want.Subtract(used), used.Subtract(want))
+			}
+		})
+	}
+}
+
+// TestFrozen wants the exact map of a file system that a kernel has mounted and
+// frozen: its journal is empty then.
+func TestFrozen(t *testing.T) {
+	t.Parallel()
+	fixture.Need(t, "fsfreeze")
+	c := mounted(t, "-t ext4 -b 1024", "")
+	must(t, os.RemoveAll(filepath.Join(c.dir, "lost+found")))
+	c.work(0)
+	fixture.Run(t, "fsfreeze", "-f", c.dir)
+	img, err := os.ReadFile(c.image)
+	fixture.Run(t, "fsfreeze", "-u", c.dir)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "frozen")
+	writeSparse(t, path, img)
+	f, _ := open(t, path)
+	used, err := f.Used()
+	must(t, err)
+	s := f.Super()
+	if want := dumpe2fsUsed(t, path, s.Block, s.Size, s.Block); s.Dirty || fmt.Sprint(used) != fmt.Sprint(want) {
+		t.Errorf("dirty %v, missing %v, extra %v", s.Dirty, want.Subtract(used), used.Subtract(want))
+	}
+	compareTree(t, f.Files(), c.dir)
+}
+
+// scattered writes n small pieces of a file, a stride apart.
+func (c *live) scattered(name string, n, stride int64) {
+	c.t.Helper()
+	f, err := os.Create(filepath.Join(c.dir, name))
+	must(c.t, err)
+	for i := range n {
+		_, err := f.WriteAt(fmt.Appendf(nil, "piece %d of %s", i, name), i*stride)
+		must(c.t, err)
+		if i%50 == 0 {
+			must(c.t, f.Sync())
+		}
+	}
+	must(c.t, f.Close())
+}
+
 // work changes the file system and syncs what it wrote, but not all.
 func (c *live) work(round int) {
 	c.t.Helper()
-	write := func(name string, n int, sync bool) {
-		data := make([]byte, n)
-		for i := range data {
-			data[i] = byte(c.rnd.Uint32())
-		}
-		if n > 4 && c.rnd.IntN(3) == 0 {
-			copy(data, []byte{0xc0, 0x3b, 0x39, 0x98})
-		}
-		f, err := os.Create(filepath.Join(c.dir, name))
-		must(c.t, err)
-		_, err = f.Write(data)
-		must(c.t, err)
-		if sync {
-			must(c.t, f.Sync())
-			c.synced[name] = data
-		}
-		must(c.t, f.Close())
-	}
 	must(c.t, os.Mkdir(filepath.Join(c.dir, fmt.Sprint("round", round)), 0o755))
 	for i := range 150 {
-		write(fmt.Sprintf("round%d/%03d", round, i), c.rnd.IntN(20_000), false)
+		c.write(fmt.Sprintf("round%d/%03d", round, i), c.rnd.IntN(20_000), false)
 	}
 	for i := 0; i < 150; i += 3 {
 		must(c.t, os.Remove(filepath.Join(c.dir, fmt.Sprintf("round%d/%03d", round, i))))
 	}
 	must(c.t, os.RemoveAll(filepath.Join(c.dir, fmt.Sprint("round", round-1))))
 	for i := range 3 {
-		write(fmt.Sprintf("synced%d-%d", round, i), 1+c.rnd.IntN(200_000), true)
+		c.write(fmt.Sprintf("synced%d-%d", round, i), 1+c.rnd.IntN(200_000), true)
 	}
-	write("unsynced", 50_000, false)
+	c.write("unsynced", 50_000, false)
+}
+
+// write makes a file of n bytes.
+func (c *live) write(name string, n int, sync bool) {
+	c.t.Helper()
+	data := make([]byte, n)
+	_, _ = c.bytes.Read(data)
+	if n > 4 && c.rnd.IntN(3) == 0 {
+		copy(data, []byte{0xc0, 0x3b, 0x39, 0x98})
+	}
+	f, err := os.Create(filepath.Join(c.dir, name))
+	must(c.t, err)
+	_, err = f.Write(data)
+	must(c.t, err)
+	if sync {
+		must(c.t, f.Sync())
+		c.synced[name] = data
+	}
+	must(c.t, f.Close())
 }
 
 // snapshot copies the device, and judges the copy.

@@ -2,7 +2,6 @@ package ext4
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -288,11 +287,15 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 
 // Seek sets where the next Read begins.
 func (f *file) Seek(off int64, whence int) (int64, error) {
-	from := map[int]int64{io.SeekStart: 0, io.SeekCurrent: f.off, io.SeekEnd: f.size}
-	start, ok := from[whence]
-	if !ok || start+off < 0 {
-		return 0, pathError("seek", f.name, fmt.Errorf("to %d from %d: %w", off, whence, fs.ErrInvalid))
+	switch whence {
+	case io.SeekCurrent:
+		off += f.off
+	case io.SeekEnd:
+		off += f.size
 	}
-	f.off = start + off
-	return f.off, nil
+	if off < 0 || whence < io.SeekStart || whence > io.SeekEnd {
+		return 0, pathError("seek", f.name, fs.ErrInvalid)
+	}
+	f.off = off
+	return off, nil
 }

@@ -94,7 +94,7 @@ func TestFS(t *testing.T) {
 	for _, name := range []string{"loop", "dangling", "long", "l59", "l60", "not\xffutf8", "abs"} {
 		must(t, os.RemoveAll(filepath.Join(src, name)))
 	}
-	f, _ := open(t, mkfs(t, layout{"fs", 32 * mib, "-t ext4 -b 1024", false}, src))
+	f, _ := open(t, mkfs(t, layout{"fs", 12 * mib, "-t ext4 -b 1024", false}, src))
 	if err := fstest.TestFS(f.Files(), "etc/fstab", "dir/sub/deep/er/file", "hole"); err != nil {
 		t.Error(err)
 	}
@@ -102,7 +102,7 @@ func TestFS(t *testing.T) {
 
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	f, _ := open(t, mkfs(t, layout{"links", 32 * mib, "-t ext4 -b 1024", false}, tree(t, false)))
+	f, _ := open(t, mkfs(t, layout{"links", 12 * mib, "-t ext4 -b 1024", false}, tree(t, false)))
 	files := f.Files()
 	for _, c := range []struct {
 		name string
@@ -131,7 +131,7 @@ func TestLinks(t *testing.T) {
 func TestSeek(t *testing.T) {
 	t.Parallel()
 	src := tree(t, false)
-	f, _ := open(t, mkfs(t, layout{"seek", 32 * mib, "-t ext4 -b 1024", false}, src))
+	f, _ := open(t, mkfs(t, layout{"seek", 12 * mib, "-t ext4 -b 1024", false}, src))
 	file, err := f.Files().Open("hole")
 	must(t, err)
 	want, err := os.Open(filepath.Join(src, "hole"))
@@ -159,5 +159,27 @@ func TestSeek(t *testing.T) {
 	}
 	if n, err := file.(reader).ReadAt(make([]byte, 20), 1_499_990); n != 10 || err != io.EOF {
 		t.Errorf("at the end: got %d, %v, want 10, EOF", n, err)
+	}
+}
+
+// TestEncrypted wants to be told where a file system holds what needs a key.
+func TestEncrypted(t *testing.T) {
+	t.Parallel()
+	path := mkfs(t, layout{"encrypted", 12 * mib, "-t ext4 -b 1024 -O encrypt", false}, tree(t, false))
+	debugfs(t, path, "sif dir flags 0x80800\nsif etc/fstab flags 0x80800\nsif l59 flags 0x800\n")
+	f, _ := open(t, path)
+	files := f.Files()
+	_, err := fs.ReadDir(files, "dir")
+	_, err2 := fs.ReadFile(files, "dir/sub/deep/er/file")
+	_, err3 := fs.ReadFile(files, "etc/fstab")
+	_, err4 := files.Open("etc/fstab")
+	_, err5 := fs.ReadLink(files, "l59")
+	for i, err := range []error{err, err2, err3, err4, err5} {
+		if err == nil || !strings.Contains(err.Error(), "encrypted") {
+			t.Errorf("%d: got %v, want that it is encrypted", i, err)
+		}
+	}
+	if _, err := f.Used(); err != nil {
+		t.Errorf("used: got %v", err)
 	}
 }

@@ -29,35 +29,35 @@ type layout struct {
 }
 
 var layouts = []layout{
-	{"ext2", 24 * mib, "-t ext2 -b 1024", false},
-	{"ext2 rev 0", 24 * mib, "-t ext2 -r 0 -b 1024", false},
-	{"ext3", 24 * mib, "-t ext3 -b 1024", true},
-	{"ext4", 32 * mib, "-t ext4 -g 1024", true},
-	{"raspios", 48 * mib, "-t ext4 -b 4096 -g 4096 -O ^64bit,^huge_file,^metadata_csum", true},
-	{"1k", 24 * mib, "-t ext4 -b 1024", true},
-	{"2k", 24 * mib, "-t ext4 -b 2048 -g 2048 -O ^64bit", false},
-	{"64k", 64 * mib, "-t ext4 -b 65536 -g 256 -O ^has_journal", false},
-	{"meta_bg", 32 * mib, "-t ext4 -b 1024 -g 512 -O meta_bg,^resize_inode", true},
-	{"meta_bg 64bit 4k", 48 * mib, "-t ext4 -b 4096 -g 256 -O 64bit,meta_bg,^resize_inode -N 2048", false},
-	{"bigalloc", 64 * mib, "-t ext4 -b 4096 -C 65536 -g 8192 -O bigalloc", false},
-	{"bigalloc 1k", 64 * mib, "-t ext4 -b 1024 -C 8192 -O bigalloc", false},
-	{"no flex_bg", 32 * mib, "-t ext4 -g 1024 -O ^flex_bg", false},
-	{"uninit_bg", 32 * mib, "-t ext4 -g 1024 -O ^metadata_csum,uninit_bg", false},
-	{"uninit_bg 64bit", 32 * mib, "-t ext4 -g 1024 -O ^metadata_csum,uninit_bg,64bit", false},
-	{"sparse_super2", 32 * mib, "-t ext4 -g 1024 -O sparse_super2,^resize_inode", false},
-	{"no journal", 32 * mib, "-t ext4 -g 1024 -O ^has_journal", false},
-	{"no resize_inode", 32 * mib, "-t ext4 -g 1024 -O ^resize_inode", false},
-	{"csum_seed orphan_file", 32 * mib, "-t ext4 -g 1024 -O metadata_csum_seed,orphan_file", true},
-	{"inline_data", 32 * mib, "-t ext4 -g 1024 -I 512 -O inline_data", true},
-	{"quota", 32 * mib, "-t ext4 -g 1024 -O quota,project -I 256", false},
-	{"odd size", 24*mib + 3*1024, "-t ext4 -b 1024 -m 0", false},
-	{"lazy off", 32 * mib, "-t ext4 -g 1024 -E lazy_itable_init=0,lazy_journal_init=0,packed_meta_blocks=1", false},
+	{"ext2", 16 * mib, "-t ext2 -b 1024 -g 2048", false},
+	{"ext2 rev 0", 12 * mib, "-t ext2 -r 0 -b 1024", false},
+	{"ext3", 20 * mib, "-t ext3 -b 1024 -g 2048", true},
+	{"ext4", 16 * mib, "-t ext4 -g 512", true},
+	{"raspios", 20 * mib, "-t ext4 -b 4096 -g 1024 -O ^64bit,^huge_file,^metadata_csum", true},
+	{"1k", 20 * mib, "-t ext4 -b 1024", true},
+	{"2k", 16 * mib, "-t ext4 -b 2048 -g 1024 -O ^64bit", false},
+	{"64k", 48 * mib, "-t ext4 -b 65536 -g 256 -O ^has_journal", false},
+	{"meta_bg", 20 * mib, "-t ext4 -b 1024 -g 512 -O meta_bg,^resize_inode", true},
+	{"meta_bg 64bit 4k", 24 * mib, "-t ext4 -b 4096 -g 256 -O 64bit,meta_bg,^resize_inode -N 2048", false},
+	{"bigalloc", 48 * mib, "-t ext4 -b 4096 -C 65536 -g 8192 -O bigalloc", false},
+	{"bigalloc 1k", 32 * mib, "-t ext4 -b 1024 -C 8192 -O bigalloc", false},
+	{"no flex_bg", 16 * mib, "-t ext4 -g 512 -O ^flex_bg", false},
+	{"uninit_bg", 16 * mib, "-t ext4 -g 512 -O ^metadata_csum,uninit_bg", false},
+	{"uninit_bg 64bit", 16 * mib, "-t ext4 -g 512 -O ^metadata_csum,uninit_bg,64bit", false},
+	{"sparse_super2", 16 * mib, "-t ext4 -g 512 -O sparse_super2,^resize_inode", false},
+	{"no journal", 16 * mib, "-t ext4 -g 512 -O ^has_journal", false},
+	{"no resize_inode", 16 * mib, "-t ext4 -g 512 -O ^resize_inode", false},
+	{"csum_seed orphan_file", 16 * mib, "-t ext4 -g 512 -O metadata_csum_seed,orphan_file", true},
+	{"inline_data", 16 * mib, "-t ext4 -g 512 -I 512 -O inline_data", true},
+	{"quota", 16 * mib, "-t ext4 -g 512 -O quota,project -I 256", false},
+	{"odd size", 12*mib + 3*1024, "-t ext4 -b 1024 -m 0", false},
+	{"lazy off", 16 * mib, "-t ext4 -g 512 -E lazy_itable_init=0,lazy_journal_init=0,packed_meta_blocks=1", false},
 }
 
 // tree makes a folder of files that are hard to copy.
 func tree(t testing.TB, big bool) string {
 	t.Helper()
-	root, rnd := t.TempDir(), rand.New(rand.NewPCG(1, 2))
+	root, rnd := t.TempDir(), rand.NewChaCha8([32]byte{1})
 	write := func(name string, data []byte) {
 		t.Helper()
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755))
@@ -65,9 +65,7 @@ func tree(t testing.TB, big bool) string {
 	}
 	random := func(n int) []byte {
 		b := make([]byte, n)
-		for i := range b {
-			b[i] = byte(rnd.Uint32())
-		}
+		_, _ = rnd.Read(b)
 		return b
 	}
 	write("etc/fstab", []byte("PARTUUID=deadbeef-02 / ext4 defaults,noatime 0 1\n"))
@@ -189,6 +187,22 @@ func open(t testing.TB, path string) (*ext4.FS, []byte) {
 	f, err := ext4.Open(bytes.NewReader(b), int64(len(b)))
 	must(t, err)
 	return f, b
+}
+
+// writeSparse writes an image, but for its zeros.
+func writeSparse(t testing.TB, path string, img []byte) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	const piece = 16 << 10
+	for off := 0; off < len(img); off += piece {
+		if b := img[off:min(len(img), off+piece)]; !extent.IsZero(b) {
+			_, err := f.WriteAt(b, int64(off))
+			must(t, err)
+		}
+	}
+	must(t, f.Truncate(int64(len(img))))
+	must(t, f.Close())
 }
 
 func must(t testing.TB, err error) {

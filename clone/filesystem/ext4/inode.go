@@ -152,13 +152,17 @@ func (in *inode) isSymlink() bool  { return in.unixMode()&0xf000 == 0xa000 }
 // fsMode is the inode's mode in Go's words.
 func (in *inode) fsMode() fs.FileMode {
 	u := in.unixMode()
-	m := fs.FileMode(u & 0o777)
-	for bit, set := range map[uint16]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if u&bit != 0 {
-			m |= set
-		}
+	m := fs.FileMode(u&0o777) | typeOf[u>>12]
+	if u&0o4000 != 0 {
+		m |= fs.ModeSetuid
 	}
-	return m | typeOf[u>>12]
+	if u&0o2000 != 0 {
+		m |= fs.ModeSetgid
+	}
+	if u&0o1000 != 0 {
+		m |= fs.ModeSticky
+	}
+	return m
 }
 
 // typeOf turns the upper four bits of a Unix mode into Go's.

@@ -27,6 +27,8 @@ var forms = []struct{ name, args, open string }{
 	{"v3 4k", "-t ext4 -b 4096 -J size=4 -O 64bit,metadata_csum", "jo -c -v 3"},
 }
 
+const crashSize = 16 * mib
+
 // A crash is an image whose journal waits, and how it has to look afterwards.
 type crash struct {
 	path   string
@@ -42,7 +44,7 @@ type crash struct {
 func newCrash(t *testing.T, args, open, tail string) crash {
 	t.Helper()
 	src := tree(t, false)
-	path := mkfs(t, layout{"crash", 24 * mib, args, false}, src)
+	path := mkfs(t, layout{"crash", crashSize, args, false}, src)
 	old, err := os.ReadFile(path)
 	must(t, err)
 	c := crash{path: path, block: 1024}
@@ -50,7 +52,7 @@ func newCrash(t *testing.T, args, open, tail string) crash {
 		c.block = 4096
 	}
 	changed := filepath.Join(t.TempDir(), "changed")
-	must(t, os.WriteFile(changed, old, 0o600))
+	writeSparse(t, changed, old)
 	debugfs(t, changed, fmt.Sprintf("write %s new\nmkdir newdir\nwrite %s newdir/magic\nrm sizes/5000\n",
 		filepath.Join(src, "sizes/400000"), filepath.Join(src, "magic")))
 	c.after, err = os.ReadFile(changed)
@@ -175,7 +177,11 @@ func TestRevoke(t *testing.T) {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
 			// Blocks near the end are free; what the log says of them is all there is.
-			c := newCrash(t, form.args, form.open, "jw -b 5000,5001 FIRST\njw -r 5000\njw -b 5002 FIRST\njw -r 5003\njw -b 5003 FIRST")
+			n := int64(crashSize/1024 - 200)
+			if strings.Contains(form.args, "4096") {
+				n = crashSize/4096 - 200
+			}
+			c := newCrash(t, form.args, form.open, fmt.Sprintf("jw -b %d,%d FIRST\njw -r %d\njw -b %d FIRST\njw -r %d\njw -b %d FIRST", n, n+1, n, n+2, n+3, n+3))
 			f, err := ext4.Open(bytes.NewReader(c.before), int64(len(c.before)))
 			must(t, err)
 			if form.name == "v1 checksums" {
@@ -187,7 +193,7 @@ func TestRevoke(t *testing.T) {
 				}
 				return
 			}
-			for block, want := range map[int64]byte{5000: c.before[5000*c.block], 5001: 0x5a, 5002: 0x5a, 5003: 0x5a} {
+			for block, want := range map[int64]byte{n: c.before[n*c.block], n + 1: 0x5a, n + 2: 0x5a, n + 3: 0x5a} {
 				got := make([]byte, 1)
 				_, err := ext4.Replayed(f).ReadAt(got, block*c.block)
 				must(t, err)
@@ -205,7 +211,7 @@ func TestTorn(t *testing.T) {
 	for _, form := range forms {
 		t.Run(form.name, func(t *testing.T) {
 			t.Parallel()
-			c := newCrash(t, form.args, form.open, "jw -c -b 2-9,5000 FIRST")
+			c := newCrash(t, form.args, form.open, "jw -c -b 2-9,3900 FIRST")
 			f, err := ext4.Open(bytes.NewReader(c.before), int64(len(c.before)))
 			must(t, err)
 			c.compare(t, f)

@@ -14,8 +14,8 @@ import (
 )
 
 // TestLayouts holds the map against dumpe2fs, the files against their source,
-// and the label against mke2fs; with all unused bytes spoiled e2fsck must find
-// nothing.
+// the label against mke2fs, and patches against debugfs; with all unused bytes
+// spoiled e2fsck must find nothing.
 func TestLayouts(t *testing.T) {
 	for _, l := range layouts {
 		t.Run(l.name, func(t *testing.T) {
@@ -45,6 +45,7 @@ func TestLayouts(t *testing.T) {
 			}
 			features(t, path, s)
 			compareTree(t, f.Files(), src)
+			patched(t, bytes.Clone(img), path)
 			poison(t, img, used, path)
 		})
 	}
@@ -80,7 +81,7 @@ func poison(t *testing.T, img []byte, used extent.Set, path string) {
 // TestDoubts spoils one thing of a good image and wants to be told.
 func TestDoubts(t *testing.T) {
 	t.Parallel()
-	path := mkfs(t, layout{"doubts", 32 * mib, "-t ext4 -b 1024", false}, tree(t, false))
+	path := mkfs(t, layout{"doubts", 12 * mib, "-t ext4 -b 1024 -g 2048", false}, tree(t, false))
 	img, err := os.ReadFile(path)
 	must(t, err)
 	for _, c := range []struct {
@@ -99,12 +100,12 @@ func TestDoubts(t *testing.T) {
 		{name: "descriptor's checksum", cmds: "set_block_group 1 checksum 17", want: "descriptor is wrong"},
 		{name: "bitmap's place", cmds: "set_block_group 2 block_bitmap 99999999\nset_block_group 2 checksum calc", want: "outside"},
 		{name: "bitmap", cmds: "setb 3000", want: "bitmap"},
-		{name: "larger than the part", cut: 20 * mib, want: "the part only"},
+		{name: "larger than the part", cut: 8 * mib, want: "the part only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			copyPath := filepath.Join(t.TempDir(), "img")
-			must(t, os.WriteFile(copyPath, img, 0o600))
+			writeSparse(t, copyPath, img)
 			if c.cut > 0 {
 				must(t, os.Truncate(copyPath, c.cut))
 			} else {
@@ -141,7 +142,7 @@ func spoilBitmap(t *testing.T, path string, img []byte) {
 		}
 		n = n*10 + int64(c-'0')
 	}
-	img[n*1024+900] ^= 1
+	img[n*1024+200] ^= 1
 }
 
 func TestNotExt(t *testing.T) {
@@ -155,7 +156,7 @@ func TestNotExt(t *testing.T) {
 
 func TestWrongSuperblock(t *testing.T) {
 	t.Parallel()
-	path := mkfs(t, layout{"super", 16 * mib, "-t ext4 -b 1024", false}, tree(t, false))
+	path := mkfs(t, layout{"super", 8 * mib, "-t ext4 -b 1024", false}, tree(t, false))
 	_, img := open(t, path)
 	img[1024+0x78] ^= 1 // the label
 	_, err := ext4.Open(bytes.NewReader(img), int64(len(img)))
