@@ -29,6 +29,7 @@ cards="mtools dosfstools e2fsprogs fdisk gdisk parted f2fs-tools btrfs-progs zst
 boards="kmod device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base socat iproute2 tcpdump u-boot-qemu u-boot-tools"
 backports="qemu-system-arm qemu-system-x86"
 backports_min=1:9.0
+toolchain="gcc libc6-dev git make" # for the race detector, and the house rules
 guests="user-mode-linux uml-utilities e2fsck-static"
 # Other people's tools that read what we write, and write what we read.
 peers="partclone bmap-tools casync minisign tmux expect"
@@ -186,7 +187,7 @@ fetch_root() {
 
 mkdir -p "$cache"
 case ${1-} in
-test) install_all $cards $boards $guests $peers ;;
+test) install_all $toolchain $cards $boards $guests $peers ;;
 demo) install_all $cards $boards ;;
 debs) fetch_debs ;;
 root) fetch_root ;;

@@ -21,7 +21,7 @@ import (
 // by U-Boot alone, and tells its nonce.
 func TestDebianCard(t *testing.T) {
 	t.Parallel()
-	ctx := limit(t, 5*time.Minute)
+	ctx := limit(t, 8*time.Minute)
 	card := debianCard(t, "1536M", "nonce-of-this-test")
 	var asked atomic.Int32
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
