@@ -34,13 +34,13 @@ func (x *index) ByAlias(name string) []string              { return x.byAlias(na
 func (x *index) Softdeps(name string) (pre, post []string) { return x.before[name], x.behind[name] }
 func (x *index) Deps(name string) []string                 { return x.deps[name] }
 
-// LoaderOf is a Loader whose modules are loaded by probe.
-func LoaderOf(dir fs.FS, probe func(name, params string) error, params func(string) string, logf func(string, ...any)) (*Loader, error) {
+// LoaderOf is a Loader whose modules are loaded by insert.
+func LoaderOf(dir fs.FS, insert func(file, params string) error, params func(string) string, logf func(string, ...any)) (*Loader, error) {
 	x, err := readIndex(dir)
 	if err != nil {
 		return nil, err
 	}
-	return newLoader(x, probe, params, logf), nil
+	return newLoader(x, insert, params, logf), nil
 }
 
 func (l *Loader) Uevent(msg string)            { l.uevent([]byte(msg)) }

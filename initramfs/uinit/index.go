@@ -12,30 +12,34 @@ type index struct {
 	aliases []alias
 	before  map[string][]string // softdeps: names or aliases
 	behind  map[string][]string
+	files   map[string]string   // by name, relative to the folder
 	deps    map[string][]string // all of them, in the order in which they are loaded
+	builtin map[string]bool     // part of the kernel
 	banned  map[string]bool     // not loaded by an alias
 }
 
 type alias struct{ pattern, module string }
 
-// readIndex reads modules.alias, .softdep and .dep of a folder as
+// readIndex reads modules.dep, .alias, .softdep and .builtin of a folder as
 // /lib/modules/VERSION. Without modules.dep there are no modules, which is an
 // error that wraps fs.ErrNotExist; the others may be missing.
 func readIndex(dir fs.FS) (*index, error) {
-	dep, err := fs.ReadFile(dir, "modules.dep")
-	if err != nil {
-		return nil, err
+	x := &index{banned: map[string]bool{}}
+	for _, f := range []struct {
+		name  string
+		parse func(text string)
+	}{
+		{"modules.dep", func(text string) { x.files, x.deps = parseDeps(text) }},
+		{"modules.alias", func(text string) { x.aliases = parseAliases(text) }},
+		{"modules.softdep", func(text string) { x.before, x.behind = parseSoftdeps(text) }},
+		{"modules.builtin", func(text string) { x.builtin = parseBuiltin(text) }},
+	} {
+		text, err := fs.ReadFile(dir, f.name)
+		if err != nil && (f.name == "modules.dep" || !errors.Is(err, fs.ErrNotExist)) {
+			return nil, err
+		}
+		f.parse(string(text))
 	}
-	x := &index{deps: parseDeps(string(dep)), banned: map[string]bool{}}
-	text, err := fs.ReadFile(dir, "modules.alias")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	x.aliases = parseAliases(string(text))
-	if text, err = fs.ReadFile(dir, "modules.softdep"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	x.before, x.behind = parseSoftdeps(string(text))
 	return x, nil
 }
 
@@ -79,18 +83,28 @@ func parseSoftdeps(text string) (before, behind map[string][]string) {
 
 // parseDeps reads lines of "PATH: PATH PATH", where the nearest dependency
 // stands first: they are loaded from the end.
-func parseDeps(text string) map[string][]string {
-	out := map[string][]string{}
+func parseDeps(text string) (files map[string]string, deps map[string][]string) {
+	files, deps = map[string]string{}, map[string][]string{}
 	for line := range strings.Lines(text) {
 		file, rest, ok := strings.Cut(line, ":")
 		if !ok {
 			continue
 		}
-		var deps []string
+		var first []string
 		for _, f := range strings.Fields(rest) {
-			deps = append([]string{moduleName(f)}, deps...)
+			first = append([]string{moduleName(f)}, first...)
 		}
-		out[moduleName(file)] = deps
+		name := moduleName(file)
+		files[name], deps[name] = file, first
+	}
+	return files, deps
+}
+
+// parseBuiltin reads lines of paths.
+func parseBuiltin(text string) map[string]bool {
+	out := map[string]bool{}
+	for line := range strings.Lines(text) {
+		out[moduleName(strings.TrimSpace(line))] = true
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/u-root/u-root/pkg/cmdline"
 	"github.com/u-root/u-root/pkg/kmodule"
+	"golang.org/x/sys/unix"
 )
 
 // A Loader loads kernel modules by name, by alias, and for every device there
@@ -19,7 +20,7 @@ import (
 type Loader struct {
 	// config
 	index  *index
-	probe  func(name, params string) error // load one, with hard dependencies
+	insert func(file, params string) error // loads one, by its place in the folder of modules
 	params func(name string) string        // from the kernel's command line
 	log    logger
 
@@ -39,25 +40,37 @@ func NewLoader(logf func(format string, args ...any)) (*Loader, error) {
 	x, err := readIndex(os.DirFS(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		logger(logf).logf("no modules in %s: everything must be built into the kernel", dir)
-		return newLoader(&index{}, nil, nil, logf), nil
+		return newLoader(&index{}, nil, func(string) string { return "" }, logf), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("indexes of modules: %w", err)
-	}
-	prober, err := kmodule.NewProber(kmodule.ProbeOpts{})
-	if err != nil {
-		return nil, fmt.Errorf("list of modules: %w", err)
 	}
 	line := cmdline.NewCmdLine()
 	banned, _ := line.Flag("modprobe.blacklist")
 	for _, name := range strings.Split(banned, ",") {
 		x.banned[normal(name)] = true
 	}
-	return newLoader(x, prober.Probe, line.FlagsForModule, logf), nil
+	insert := func(file, params string) error { return insertModule(filepath.Join(dir, file), params) }
+	return newLoader(x, insert, line.FlagsForModule, logf), nil
 }
 
-func newLoader(x *index, probe func(name, params string) error, params func(string) string, log logger) *Loader {
-	return &Loader{index: x, probe: probe, params: params, log: log, done: map[string]error{}, seen: map[string]bool{}}
+// insertModule loads a module's file. u-root's Prober would also find it by its
+// name, but not where that has both '-' and '_', as nls_iso8859-1, which every
+// mount of a FAT may need (u-root v0.16.0, pkg/kmodule, findModPath).
+func insertModule(path, params string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := kmodule.FileInit(f, params, 0); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return nil
+}
+
+func newLoader(x *index, insert func(file, params string) error, params func(string) string, log logger) *Loader {
+	return &Loader{index: x, insert: insert, params: params, log: log, done: map[string]error{}, seen: map[string]bool{}}
 }
 
 // moduleDir is where the modules of the running kernel lie.
@@ -111,8 +124,13 @@ func (l *Loader) load(name string) error {
 		return err
 	}
 	l.done[name] = nil // ends circles
-	if l.probe == nil {
+	file, there := l.index.files[name]
+	switch {
+	case l.index.builtin[name]:
 		return nil
+	case !there:
+		l.done[name] = fmt.Errorf("module %s is not there", name)
+		return l.done[name]
 	}
 	for _, soft := range l.index.before[name] {
 		l.soft(soft)
@@ -123,7 +141,7 @@ func (l *Loader) load(name string) error {
 			return l.done[name]
 		}
 	}
-	if err := l.probe(name, l.param(name)); err != nil {
+	if err := l.insert(file, strings.TrimSpace(l.params(name))); err != nil {
 		l.done[name] = fmt.Errorf("module %s: %w", name, err)
 		return l.done[name]
 	}
@@ -139,19 +157,12 @@ func (l *Loader) soft(name string) {
 	if l.alias(name) > 0 {
 		return
 	}
-	if _, there := l.index.deps[name]; !there {
+	if _, there := l.index.files[name]; !there {
 		return
 	}
 	if err := l.load(name); err != nil {
 		l.log.logf("wished for: %v", err)
 	}
-}
-
-func (l *Loader) param(name string) string {
-	if l.params == nil {
-		return ""
-	}
-	return strings.TrimSpace(l.params(name))
 }
 
 // Loaded is how many modules were asked for so far.
@@ -228,10 +239,8 @@ func (l *Loader) modprobe(args []string) int {
 			continue
 		}
 		code = 0
-		if l.probe == nil || l.Alias(name) == 0 {
-			if l.probe == nil || l.Load(name) != nil {
-				return 1
-			}
+		if l.Alias(name) == 0 && l.Load(name) != nil {
+			return 1
 		}
 	}
 	return code
