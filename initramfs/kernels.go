@@ -208,17 +208,25 @@ func isVersion(s string) bool {
 	return s != "" && s[0] >= '0' && s[0] <= '9' && !strings.ContainsFunc(s, odd)
 }
 
+// Bounds for what only looks like a packed kernel: how many streams are tried,
+// and how far each is unpacked.
+const (
+	maxTries    = 16
+	maxUnpacked = 128 << 20
+)
+
 // bannerOfZImage looks into what a 32-bit kernel unpacks itself from: a packed
 // stream somewhere in the file.
 func bannerOfZImage(raw []byte) string {
+	tries := 0
 	for _, magic := range []string{"\x1f\x8b\x08", "\xfd7zXZ\x00", "\x28\xb5\x2f\xfd"} {
-		for at := 0; ; {
+		for at := 0; tries < maxTries; tries++ {
 			i := bytes.Index(raw[at:], []byte(magic))
 			if i < 0 {
 				break
 			}
 			at += i
-			if z, err := codec.NewReader(bytes.NewReader(raw[at:]), codec.Limits{Output: maxFile}); err == nil {
+			if z, err := codec.NewReader(bytes.NewReader(raw[at:]), codec.Limits{Output: maxUnpacked}); err == nil {
 				v := banner(z)
 				z.Close()
 				if v != "" {
