@@ -7,10 +7,10 @@
 #   need.sh debs       arm64 packages, into debs of the cache
 #   need.sh root       a small Debian for arm64 with systemd, as an archive in
 #                      the cache; prints its name
-#
 #   need.sh cache      prints where the cache is
 #
 # The cache is $LIFEBOAT_CACHE, else lifeboat in the user's cache folder.
+#
 # It can be run again at any time; where all is there it takes under a second,
 # changes nothing and needs no rights. Every name that moves with time (kernel
 # versions, suites) stands in this file and in no other.
@@ -48,13 +48,16 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# retry runs a command again while the mirror is being renewed.
+# retry runs a command again while the mirror is being renewed: then lists and
+# packages do not fit each other, or apt-get update has left some lists out and
+# called that success.
 retry() {
 	local i
 	for i in 1 2 3 4; do
 		"$@" && return
 		say "again in 15 s: $*"
 		sleep 15
+		as_root apt-get -qq update || true
 	done
 	"$@"
 }
