@@ -46,6 +46,7 @@ func newRoot(e *env) *cobra.Command {
 		newClone(e),
 		newVerify(e),
 		newRescue(e),
+		newLiveWatchdog(e),
 		newVersion(e),
 		newManual(e),
 	)

@@ -1,0 +1,220 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"lifeboat/clone/extent"
+	"lifeboat/clone/manifest"
+)
+
+const (
+	// mostRounds bounds the rounds before the disk's dirty pages are limited.
+	mostRounds = 6
+	// shortRound and shortTime are the bytes and the time of a round that is short
+	// enough.
+	shortRound = 4 << 20
+	shortTime  = 150 * time.Millisecond
+	// mostTries is how often it is frozen in vain.
+	mostTries = 6
+	// mostLoose is how often a vfat part that does not hold still is tried again.
+	mostLoose = 3
+	// mostLosses is how often everything is copied again because writes were missed.
+	mostLosses = 3
+)
+
+// Pass is clone.Pass.
+type Pass = interface {
+	Next(ctx context.Context) (extent.Record, error)
+	Tail() *manifest.Tail
+	Close() error
+}
+
+// Open begins a pass: the used blocks in ascending order, then rounds of what
+// was written meanwhile, and last, read within a freeze, what makes all of it of
+// one instant. There is one pass at a time.
+func (s *Source) Open(_ context.Context, want extent.Set) (Pass, error) {
+	if !s.busy.CompareAndSwap(false, true) {
+		return nil, errors.New("BUG: two passes over a live disk at once")
+	}
+	size := s.o.arena
+	if size == 0 {
+		size = arenaSize
+	}
+	arena, err := newArena(size)
+	if err != nil {
+		s.busy.Store(false)
+		return nil, err
+	}
+	p := &pass{s: s, want: want, arena: arena, frozen: s.frozen}
+	p.read = &reader{r: s.disk, sieve: s.sieve, buf: extent.Buffer()}
+	return p, p.begin()
+}
+
+// A pass copies in rounds.
+type pass struct {
+	// config
+	s     *Source
+	want  extent.Set
+	arena *arena
+
+	// state
+	read    *reader
+	left    []piece    // of the arena, to be yielded
+	ever    extent.Set // what was read at least once
+	missing extent.Set // what the next round has to read, written or not
+	rounds  int
+	started time.Time // of the round
+	count   int64     // what the reader had yielded when it started
+	first   int64     // what the first pass yielded
+	least   int64     // bytes of the shortest round
+	worse   int       // rounds that were not shorter
+	tries   int
+	loose   int
+	losses  int
+	caught  int64 // bytes in the arena, in all
+	frozen  time.Duration
+	tail    *manifest.Tail
+}
+
+// begin starts the first round. What was written before is read anew anyway.
+func (p *pass) begin() error {
+	if p.s.sieve != nil {
+		p.s.sieve.forget()
+	}
+	var loss *lossError
+	if _, err := p.s.tracker.take(); err != nil && (!errors.As(err, &loss) || p.s.method == NoneMounted) {
+		return errors.Join(err, p.Close())
+	}
+	p.start(p.s.used)
+	return nil
+}
+
+// start begins a round.
+func (p *pass) start(set extent.Set) {
+	set = p.whole(set)
+	p.ever = p.ever.Union(set)
+	p.read.todo = set
+	p.started, p.count = time.Now(), p.read.count
+}
+
+// whole is a set in whole chunks, as far as wanted.
+func (p *pass) whole(set extent.Set) extent.Set {
+	return set.Align(p.s.granule, p.s.disk.Size()).Intersect(p.want)
+}
+
+// Next yields what there is to read, and goes a step on where there is nothing.
+func (p *pass) Next(ctx context.Context) (extent.Record, error) {
+	for {
+		rec, ok, err := p.read.next(ctx)
+		if ok || err != nil {
+			return rec, err
+		}
+		if len(p.left) > 0 {
+			return p.patch(), nil
+		}
+		if p.tail != nil {
+			return extent.Record{}, io.EOF
+		}
+		if err := p.advance(ctx); err != nil {
+			return extent.Record{}, err
+		}
+	}
+}
+
+// patch yields from the arena.
+func (p *pass) patch() extent.Record {
+	x := &p.left[0]
+	n, zero := run(x.data)
+	rec := extent.Record{Extent: extent.Extent{Off: x.Off, Len: int64(n)}, Data: x.data[:n]}
+	if zero {
+		rec.Kind, rec.Data = extent.Zero, nil
+	}
+	x.Off, x.Len, x.data = x.Off+rec.Len, x.Len-rec.Len, x.data[n:]
+	if len(x.data) == 0 {
+		p.left = p.left[1:]
+	}
+	return rec
+}
+
+// advance decides what comes after a round: another one, a last one with few
+// dirty pages, or the freeze.
+func (p *pass) advance(ctx context.Context) error {
+	size := p.read.count - p.count
+	took := time.Since(p.started)
+	if p.rounds == 0 {
+		p.first = p.read.count
+	}
+	p.s.logf("round %d: %d bytes in %d ms", p.rounds, size, took.Milliseconds())
+	switch {
+	case p.s.method == NoneMounted || p.s.limiter.limited:
+		return p.final(ctx)
+	case p.s.method == Compared || p.rounds > 0 && p.enough(size, took):
+		if err := p.s.limiter.on(); err != nil {
+			return err
+		}
+	}
+	return p.round(ctx)
+}
+
+// enough tells whether more rounds would bring no more.
+func (p *pass) enough(size int64, took time.Duration) bool {
+	if p.rounds > 1 && size > p.least*9/10 {
+		p.worse++
+	}
+	if p.rounds == 1 || size < p.least {
+		p.least = size
+	}
+	return size < shortRound || took < shortTime || p.worse >= 2 || p.rounds >= mostRounds
+}
+
+// round copies what was written since the last one.
+func (p *pass) round(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := p.s.freezer.sync(); err != nil {
+		return err
+	}
+	dirty, err := p.s.tracker.take()
+	if err != nil {
+		if dirty, err = p.lost(err); err != nil {
+			return err
+		}
+	}
+	p.rounds++
+	p.start(dirty.Union(p.missing).Subtract(p.s.swap))
+	p.missing = nil
+	return nil
+}
+
+// lost is what has to be copied after writes were missed: all.
+func (p *pass) lost(err error) (extent.Set, error) {
+	var loss *lossError
+	if !errors.As(err, &loss) || p.s.method == NoneMounted {
+		return nil, err
+	}
+	if p.losses++; p.losses > mostLosses {
+		return nil, fmt.Errorf("writes were missed %d times: %w", p.losses, err)
+	}
+	p.s.logf("%v: everything is copied again", err)
+	return p.ever.Union(p.s.used), nil
+}
+
+// Tail is what holds since the freeze.
+func (p *pass) Tail() *manifest.Tail { return p.tail }
+
+// Close ends the pass.
+func (p *pass) Close() error {
+	if p.arena == nil {
+		return nil
+	}
+	err := errors.Join(p.s.limiter.off(), p.arena.close())
+	extent.Release(p.read.buf)
+	p.read.buf, p.arena, p.left = nil, nil, nil
+	p.s.busy.Store(false)
+	return err
+}

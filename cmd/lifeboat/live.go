@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"lifeboat/clone"
+	"lifeboat/clone/extent"
+	"lifeboat/clone/live"
+	"lifeboat/clone/manifest"
+)
+
+// liveOptions are for a source that is in use.
+type liveOptions struct {
+	longFreeze bool
+}
+
+func (o *liveOptions) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.longFreeze, "allow-long-freeze", false,
+		"running system without tracing: let writers wait while all used blocks are read")
+}
+
+// watchdogCommand is the word behind which the process that thaws hides.
+const watchdogCommand = "live-watchdog"
+
+// withRunning gives the running system's own disk to do. What could not be held
+// to one instant is a reservation.
+func (e *env) withRunning(ctx context.Context, to string, o liveOptions, do func(src *origin) error) error {
+	if os.Geteuid() != 0 {
+		return &clone.Refusal{Err: errors.New("only root may freeze the running system"), Hint: "call it with sudo"}
+	}
+	path, err := live.RootDisk(e.sys)
+	if err != nil {
+		return refusal(err)
+	}
+	src, err := live.Open(ctx, e.sys, path, live.Options{
+		Survey:          surveyDisk,
+		Watchdog:        func() *exec.Cmd { return exec.Command("/proc/self/exe", watchdogCommand) },
+		Destination:     to,
+		AllowLongFreeze: o.longFreeze,
+		Logf:            e.logf,
+	})
+	if err != nil {
+		return refusal(err)
+	}
+	facts := src.Facts()
+	err = do(&origin{Source: src, place: "/", head: src.Head(), disk: &facts})
+	if err := errors.Join(err, src.Close()); err != nil {
+		return err
+	}
+	notes := src.Notes()
+	if len(notes) == 0 {
+		return nil
+	}
+	if !e.json {
+		for _, text := range notes {
+			fmt.Fprintf(e.stdout, "  but: %s\n", text)
+		}
+	}
+	return reservedError{notes}
+}
+
+// refusal turns a no of package live into one of ours.
+func refusal(err error) error {
+	var no *live.RefusedError
+	if errors.As(err, &no) {
+		return &clone.Refusal{Err: err, Hint: no.Hint}
+	}
+	return err
+}
+
+// surveyDisk is the engine's look at a disk that holds still.
+func surveyDisk(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, error) {
+	blocks, err := clone.NewBlocks(r, size, sector)
+	if err != nil {
+		return nil, nil, err
+	}
+	return blocks.Head(), blocks.Used(), nil
+}
+
+// newLiveWatchdog is the process that thaws the running system should the one
+// that froze it not come to it.
+func newLiveWatchdog(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:    watchdogCommand,
+		Short:  "Thaw what a backup that died left frozen",
+		Hidden: true,
+		Args:   args(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			// Who ends the backup must not end it: it ends by itself.
+			signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			return live.RunWatchdog(e.stdin, e.stdout)
+		},
+	}
+}
