@@ -46,6 +46,18 @@ func NewNarrowed(s Readable, size, sector int64) (*Blocks, error) {
 	return b, nil
 }
 
+// A narrowPass knows what is in use, which the pass within it does not.
+type narrowPass struct {
+	Pass
+	used extent.Set
+}
+
+func (p narrowPass) Tail() *manifest.Tail {
+	tail := *p.Pass.Tail()
+	tail.Used = p.used
+	return &tail
+}
+
 // Head is complete from the start.
 func (b *Blocks) Head() *manifest.Head { return b.head }
 
@@ -58,7 +70,11 @@ func (b *Blocks) ReadAt(p []byte, off int64) (int, error) { return b.r.ReadAt(p,
 // Open begins a pass; there may be several.
 func (b *Blocks) Open(ctx context.Context, want extent.Set) (Pass, error) {
 	if b.open != nil {
-		return b.open(ctx, want.Intersect(b.used))
+		pass, err := b.open(ctx, want.Intersect(b.used))
+		if err != nil {
+			return nil, err
+		}
+		return narrowPass{pass, b.used}, nil
 	}
 	return &blockPass{r: b.r, todo: want.Intersect(b.used), used: b.used, buf: extent.Buffer()}, nil
 }

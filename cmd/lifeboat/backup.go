@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,7 +75,7 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 	if e.dry {
 		return e.tellEstimate(src, o)
 	}
-	sink, err := image.Create(o.to, image.CreateOptions{Overwrite: o.overwrite, Level: o.level, Patches: o.from == "/"})
+	sink, err := e.openSink(o)
 	if err != nil {
 		return err
 	}
@@ -86,6 +87,23 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 	}
 	e.show.stop()
 	return e.tellSaved(src, o, tail, e.clock().Sub(start))
+}
+
+// openSink begins the image. What a live source catches up with comes as
+// patches, which a packed image takes by way of a spool.
+func (e *env) openSink(o backupOptions) (clone.Sink, error) {
+	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Logf: e.logf}
+	var sink clone.Sink
+	var err error
+	if o.from == "/" {
+		sink, err = image.Spool(o.to, opts)
+	} else {
+		sink, err = image.Create(o.to, opts)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return nil, &clone.Refusal{Err: err, Hint: "take another name, or give --overwrite"}
+	}
+	return sink, err
 }
 
 func (e *env) tellEstimate(src *origin, o backupOptions) error {
@@ -109,7 +127,7 @@ func (e *env) tellSaved(src *origin, o backupOptions, tail *manifest.Tail, took 
 		})
 	}
 	rate := progress.Bytes(int64(float64(used) / max(took.Seconds(), 0.001)))
-	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.0f s, %s/s\n", o.to, progress.Bytes(used), progress.Bytes(src.head.Size), took.Seconds(), rate)
+	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.1f s, %s/s\n", o.to, progress.Bytes(used), progress.Bytes(src.head.Size), took.Seconds(), rate)
 	if live := tail.Live; live != nil {
 		fmt.Fprintf(e.stdout, "  as of one instant: writers waited %d ms, %s copied again (%s)\n", live.FrozenMS, progress.Bytes(live.Caught), live.Method)
 	}

@@ -115,7 +115,7 @@ func (e *env) openBackup(ctx context.Context, place string) (initramfs.Source, f
 
 // unpack writes a packed image as a raw one.
 func unpack(ctx context.Context, src *origin, path string) error {
-	sink, err := image.Create(path, image.CreateOptions{})
+	sink, err := image.Create(path, image.SinkOptions{})
 	if err != nil {
 		return err
 	}

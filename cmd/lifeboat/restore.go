@@ -216,7 +216,7 @@ func reportLine(p *clone.Plan, r *clone.Report) string {
 	if r.Same > 0 {
 		same = fmt.Sprintf(" (%s were there already)", progress.Bytes(r.Same))
 	}
-	return fmt.Sprintf("%s: %s in use copied%s in %.0f s, %s/s, %s",
+	return fmt.Sprintf("%s: %s in use copied%s in %.1f s, %s/s, %s",
 		p.Target.Path, progress.Bytes(r.Used), same, seconds, progress.Bytes(int64(float64(r.Used)/max(seconds, 0.001))), verified)
 }
 
