@@ -7,8 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/BurntSushi/toml"
 )
 
 // JobVersion is the version of the job file that this program reads.
@@ -79,11 +77,8 @@ func Slots() []string { return []string{"sd", "usb", "nvme", "emmc", "virtio"} }
 // ParseJob reads and checks a job. An unknown key is an error that names it: a
 // misspelt rule must not be a rule that is missing.
 func ParseJob(data []byte) (*Job, error) {
-	if len(data) > MaxJob {
-		return nil, fmt.Errorf("job of %d bytes: at most %d are taken", len(data), MaxJob)
-	}
 	j := &Job{Restore: Settings{IDs: "keep", Verify: true}, After: After{Action: "reboot"}}
-	meta, err := toml.Decode(string(data), j)
+	meta, err := decode(data, MaxJob, j)
 	if err != nil {
 		return nil, fmt.Errorf("job: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"lifeboat/netboot"
 )
@@ -95,6 +96,28 @@ func TestParseJobRefuses(t *testing.T) {
 	}
 	if _, err := netboot.ParseJob([]byte(least + strings.Repeat("#", netboot.MaxJob))); err == nil || !strings.Contains(err.Error(), "at most") {
 		t.Errorf("too long: %v", err)
+	}
+}
+
+// The decoder would take minutes for some files of this size.
+func TestDeepFiles(t *testing.T) {
+	t.Parallel()
+	const n = netboot.MaxJob
+	for name, text := range map[string]string{
+		"a key":       strings.Repeat("a.", n/2-4) + "a=1",
+		"a table":     "[" + strings.Repeat("a.", n/2-4) + "a]",
+		"tables":      "a=" + strings.Repeat("{a=", n/3-2),
+		"many keys":   strings.Repeat(strings.Repeat("a.", 90)+"a=1\n", n/184),
+		"many tables": strings.Repeat("[["+strings.Repeat("a.", 90)+"a]]\n", n/188),
+		"lists":       "a=" + strings.Repeat("[", n-4),
+	} {
+		began := time.Now()
+		if _, err := netboot.ParseJob([]byte(text)); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+		if d := time.Since(began); d > 15*time.Second {
+			t.Errorf("%s: refused after %v", name, d)
+		}
 	}
 }
 

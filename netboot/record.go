@@ -49,11 +49,8 @@ func Record(old []byte, d Done) ([]byte, error) {
 
 // ReadRecord reads a record file.
 func ReadRecord(data []byte) ([]Done, error) {
-	if len(data) > maxRecord {
-		return nil, fmt.Errorf("record of %d bytes: at most %d are taken", len(data), maxRecord)
-	}
 	var r record
-	if err := toml.Unmarshal(data, &r); err != nil {
+	if _, err := decode(data, maxRecord, &r); err != nil {
 		return nil, fmt.Errorf("record of jobs: %w", err)
 	}
 	return r.Done, nil
