@@ -166,12 +166,15 @@ func (p *pass) keep() {
 // again prepares the next try, or gives up.
 func (p *pass) again(ctx context.Context, err error, c *catch) error {
 	var again *againError
-	switch {
-	case errors.As(err, &again):
-	case c.err == nil && errors.Is(err, errThawed):
-		again = &againError{why: fmt.Sprintf("writers would have had to wait longer than %s", p.limit())}
-	default:
+	known, late := errors.As(err, &again), errors.Is(err, errThawed)
+	if !known && (!late || c.err != nil) {
 		return err
+	}
+	if !known {
+		again = &againError{}
+	}
+	if late {
+		again.why = fmt.Sprintf("writers would have had to wait longer than %s", p.limit())
 	}
 	if p.tries++; again.loose {
 		if p.loose++; p.loose >= mostLoose {

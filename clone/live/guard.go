@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // firstMount is the descriptor of the first folder that a watchdog is given:
@@ -18,7 +20,7 @@ const firstMount = 3
 // returns at the end of in. The caller ignores signals: who ends the parent must
 // not end it.
 func RunWatchdog(in io.Reader, out io.Writer) error {
-	g := &guard{parent: os.Getppid()}
+	g := &guard{}
 	errs := []error{g.harden()}
 	orders, end := make(chan order), make(chan error, 1)
 	go func() { end <- readOrders(in, orders) }()
@@ -53,7 +55,7 @@ func readOrders(in io.Reader, to chan<- order) error {
 
 // A guard is what a watchdog has to undo.
 type guard struct {
-	parent  int
+	trace   string
 	mounts  []*os.File
 	restore []setting
 	frozen  bool
@@ -73,6 +75,9 @@ func (g *guard) harden() error {
 func (g *guard) obey(o order) {
 	for i := range o.Mounts {
 		g.mounts = append(g.mounts, os.NewFile(uintptr(firstMount+i), "mount"))
+	}
+	if o.Trace != "" {
+		g.trace = o.Trace
 	}
 	if o.Restore != nil {
 		g.restore = o.Restore
@@ -101,11 +106,23 @@ func (g *guard) undo() error {
 	return err
 }
 
-// endTracing removes what a parent that died could not.
+// lingering is how long a parent that was killed may keep files open.
+const lingering = 5 * time.Second
+
+// endTracing removes what a parent that died could not. Its files may close
+// after its pipes.
 func (g *guard) endTracing() error {
+	if g.trace == "" {
+		return nil
+	}
 	t, err := openTracefs()
 	if err != nil {
-		return nil // then there was none
+		return err
 	}
-	return errors.Join(t.removeInstances(g.parent), t.close())
+	err = t.removeInstances(g.trace)
+	for end := time.Now().Add(lingering); errors.Is(err, unix.EBUSY) && time.Now().Before(end); {
+		<-time.After(10 * time.Millisecond)
+		err = t.removeInstances(g.trace)
+	}
+	return errors.Join(err, t.close())
 }

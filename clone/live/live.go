@@ -97,6 +97,7 @@ type Source struct {
 	frozen  time.Duration // in all
 	notes   []string
 	busy    atomic.Bool // a pass is open
+	closed  bool
 }
 
 // Open looks at the disk at path (a node) and at who uses it. Its file systems
@@ -138,7 +139,11 @@ func (s *Source) open(ctx context.Context) error {
 	if err := s.chooseTracker(name); err != nil {
 		return err
 	}
-	if s.guard, err = startWatchdog(s.o.Watchdog, s.freezer.dirs()); err != nil {
+	trace := ""
+	if t, ok := s.tracker.(*tracer); ok {
+		trace = t.prefix
+	}
+	if s.guard, err = startWatchdog(s.o.Watchdog, s.freezer.dirs(), trace); err != nil {
 		return err
 	}
 	s.limiter = newLimiter(s.host, s.disk.Facts().Disk, s.guard)
@@ -198,9 +203,13 @@ func (s *Source) logf(format string, args ...any) {
 	}
 }
 
-// Close ends the tracking, thaws and restores what is left to, and ends the
-// watchdog.
+// Close ends the tracking, puts limits back, and ends the watchdog. A second
+// Close does nothing.
 func (s *Source) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	var errs []error
 	if s.limiter != nil {
 		errs = append(errs, s.limiter.off())

@@ -42,20 +42,41 @@ func (t *tracefs) close() error {
 	return t.hold.Close()
 }
 
-// instancePrefix marks what a process made: "lifeboat-PID-".
-func instancePrefix(pid int) string { return fmt.Sprintf("lifeboat-%d-", pid) }
+// instances marks our trace instances: "lifeboat-PID-DISK-…".
+const instances = "lifeboat-"
 
-// removeInstances ends the tracing that a process left behind.
-func (t *tracefs) removeInstances(pid int) error {
-	dirs, err := filepath.Glob(filepath.Join(t.dir, "instances", instancePrefix(pid)+"*"))
+func instancePrefix(pid int, disk string) string {
+	return fmt.Sprintf("%s%d-%s-", instances, pid, disk)
+}
+
+// removeInstances ends the tracing of all instances with that prefix.
+func (t *tracefs) removeInstances(prefix string) error {
+	dirs, err := filepath.Glob(filepath.Join(t.dir, "instances", prefix+"*"))
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, dir := range dirs {
-		errs = append(errs, os.Remove(dir))
+		if err := os.Remove(dir); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// sweep removes what processes left behind that were killed together with their
+// watchdog.
+func (t *tracefs) sweep() {
+	dirs, err := filepath.Glob(filepath.Join(t.dir, "instances", instances+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs {
+		pid, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), instances), "-")
+		if _, err := os.Stat("/proc/" + pid); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Remove(dir) // or it is still in use
+		}
+	}
 }
 
 // An instance is a ring buffer of our own, with one event of one disk in it.
@@ -68,9 +89,9 @@ type instance struct {
 }
 
 // newInstance makes one and lets it run.
-func newInstance(t *tracefs, dev uint32, bufferKB int) (_ *instance, err error) {
+func newInstance(t *tracefs, prefix string, dev uint32, bufferKB int) (_ *instance, err error) {
 	n := &instance{fs: t, rings: map[int]int{}}
-	n.dir, err = os.MkdirTemp(filepath.Join(t.dir, "instances"), instancePrefix(os.Getpid())+"*")
+	n.dir, err = os.MkdirTemp(filepath.Join(t.dir, "instances"), prefix+"*")
 	if err != nil {
 		return nil, err
 	}
@@ -206,6 +227,7 @@ func (n *instance) close() error {
 	for _, fd := range n.rings {
 		err = errors.Join(err, closeRaw(fd))
 	}
+	n.rings = nil
 	if rerr := os.Remove(n.dir); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 		err = errors.Join(err, rerr)
 	}

@@ -3,6 +3,7 @@ package live
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,8 +18,10 @@ import (
 const (
 	// traceKB is the ring buffer of a CPU: some 30,000 writes between two looks.
 	traceKB = 2048
-	// traceMax is where a buffer that was too small is not enlarged any more.
-	traceMax = 16 << 10
+	// traceGrowth is how much larger it gets when it was too small, and traceMax
+	// where that ends.
+	traceGrowth = 8
+	traceMax    = 16 << 10
 	// traceLook is how often the buffers are emptied.
 	traceLook = 50 * time.Millisecond
 )
@@ -27,13 +30,14 @@ const (
 // disk is an event.
 type tracer struct {
 	// config
-	host  host
-	name  string
-	dev   uint32
-	cpus  []int
-	dirty *chunks
-	stop  chan struct{}
-	done  chan struct{}
+	host   host
+	name   string
+	dev    uint32
+	cpus   []int
+	prefix string // of the instances' names
+	dirty  *chunks
+	stop   chan struct{}
+	done   chan struct{}
 
 	// state
 	mu       sync.Mutex
@@ -55,6 +59,7 @@ func newTracer(h host, d disk.Disk, dirty *chunks, bufferKB int) (*tracer, error
 		bufferKB = traceKB
 	}
 	t := &tracer{host: h, name: d.Name, dev: d.Major<<20 | d.Minor, cpus: h.onlineCPUs(), dirty: dirty, bufferKB: bufferKB}
+	t.prefix = instancePrefix(os.Getpid(), d.Name)
 	var err error
 	if t.opened, err = h.writtenSectors(d.Name); err != nil {
 		return nil, err
@@ -62,7 +67,8 @@ func newTracer(h host, d disk.Disk, dirty *chunks, bufferKB int) (*tracer, error
 	if t.fs, err = openTracefs(); err != nil {
 		return nil, err
 	}
-	if t.in, err = newInstance(t.fs, t.dev, bufferKB); err != nil {
+	t.fs.sweep()
+	if t.in, err = newInstance(t.fs, t.prefix, t.dev, bufferKB); err != nil {
 		return nil, errors.Join(err, t.fs.close())
 	}
 	t.page = make([]byte, t.in.shape.data.off+t.in.shape.data.size)
@@ -174,8 +180,8 @@ func (t *tracer) check(counted int64) error {
 
 // renew goes on after a loss.
 func (t *tracer) renew() error {
-	t.bufferKB = min(2*t.bufferKB, traceMax)
-	in, err := newInstance(t.fs, t.dev, t.bufferKB)
+	t.bufferKB = min(traceGrowth*t.bufferKB, traceMax)
+	in, err := newInstance(t.fs, t.prefix, t.dev, t.bufferKB)
 	if err != nil {
 		return err
 	}

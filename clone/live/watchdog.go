@@ -20,6 +20,7 @@ type order struct {
 	Restore []setting     `json:"restore,omitempty"` // limits to be set back, in this order
 	Freeze  time.Duration `json:"freeze,omitempty"`  // thaw after this time
 	Thawed  bool          `json:"thawed,omitempty"`  // nothing is frozen any more
+	Trace   string        `json:"trace,omitempty"`   // trace instances with this prefix go in the end
 	Free    bool          `json:"free,omitempty"`    // no limit is set any more
 }
 
@@ -53,8 +54,9 @@ type watchdog struct {
 	stderr  tail
 }
 
-// startWatchdog starts the process and hands it the folders of the mounts.
-func startWatchdog(command func() *exec.Cmd, dirs []*os.File) (_ *watchdog, err error) {
+// startWatchdog starts the process, hands it the folders of the mounts, and
+// tells it the prefix of the trace instances.
+func startWatchdog(command func() *exec.Cmd, dirs []*os.File, trace string) (_ *watchdog, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("start the watchdog: %w", err)
@@ -73,7 +75,7 @@ func startWatchdog(command func() *exec.Cmd, dirs []*os.File) (_ *watchdog, err 
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // not the terminal's: ^C is for us
 	err = errors.Join(w.cmd.Start(), in.Close(), out.Close())
 	if err == nil {
-		err = w.tell(order{Mounts: len(dirs)})
+		err = w.tell(order{Mounts: len(dirs), Trace: trace})
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.end())

@@ -1,0 +1,29 @@
+package live
+
+import "path/filepath"
+
+// What tests set, and see.
+
+func (o Options) WithFrozen(hook func() error) Options { o.frozen = hook; return o }
+func (o Options) WithMethod(name string) Options       { o.method = name; return o }
+func (o Options) WithTraceKB(kb int) Options           { o.bufferKB = kb; return o }
+func (o Options) WithArena(size int64) Options         { o.arena = size; return o }
+
+// Settings are the files that a source changes for a time, and puts back.
+func (s *Source) Settings() []string {
+	var files []string
+	for _, x := range s.limiter.restore {
+		files = append(files, x.File)
+	}
+	return files
+}
+
+// Tracing are the trace instances that a process has for a disk.
+func Tracing(pid int, disk string) ([]string, error) {
+	t, err := openTracefs()
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	return filepath.Glob(filepath.Join(t.dir, "instances", instancePrefix(pid, disk)+"*"))
+}
