@@ -22,7 +22,12 @@ func survey(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("partition table: %w", err)
 	}
-	return surveyTable(r, table, size, sector)
+	head, used, err := surveyTable(r, table, size, sector)
+	if err != nil {
+		return nil, nil, err
+	}
+	// An image is to be written back by any tool, and so holds the table itself.
+	return head, used.Union(table.Own), nil
 }
 
 // surveyTable is survey for a disk whose table is known, and need not be on it.
