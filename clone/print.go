@@ -13,7 +13,7 @@ import (
 func (p *Plan) String() string {
 	var b strings.Builder
 	line := func(word, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-9s%s\n", word, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&b, "  %-13s%s\n", word, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(&b, "%s → %s\n", p.From, p.Target.Path)
 	line("source", "%s, %s", progress.Bytes(p.Head.Size), tableWords(p.Head.Table))

@@ -178,7 +178,7 @@ func (e *env) showPlan(p *clone.Plan) error {
 	}
 	_, err := fmt.Fprint(out, p)
 	if e.dry && p.Target.Word != "" {
-		fmt.Fprintf(out, "  to go on  give --yes=%s\n", p.Target.Word)
+		fmt.Fprintf(out, "  to go on     give --yes=%s\n", p.Target.Word)
 	}
 	return err
 }
