@@ -59,6 +59,9 @@ func execute(ctx context.Context, e *env, args []string) int {
 	root := newRoot(e)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if _, _, unknown := root.Find(args); err != nil && unknown != nil {
+		err = usageError{unknown}
+	}
 	var exit exitError
 	if errors.As(err, &exit) {
 		return exit.code

@@ -34,6 +34,13 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 	if src.head, err = clone.Probe(ctx, src.Source); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), src.Close())
 	}
+	if size := src.head.Size; size%imageSector != 0 {
+		no := &clone.Refusal{
+			Err:  fmt.Errorf("%s is no image of a disk: %d bytes are not whole sectors", place, size),
+			Hint: "is it something else, or was its download cut short?",
+		}
+		return nil, errors.Join(no, src.Close())
+	}
 	return src, nil
 }
 
