@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"sync"
 	"time"
 
@@ -43,7 +44,9 @@ func newRescueShell(e *env) *cobra.Command {
 		Hidden: true,
 		Args:   args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return uinit.Shell(cmd.Context(), e.stdin, e.stdout, e.stderr, nil)
+			interrupts := make(chan os.Signal, 1) // they end a command, not the shell
+			signal.Notify(interrupts, os.Interrupt)
+			return uinit.Shell(context.WithoutCancel(cmd.Context()), e.stdin, e.stdout, e.stderr, interrupts)
 		},
 	}
 }
