@@ -1,6 +1,10 @@
 package live
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"lifeboat/clone/extent"
+)
 
 // What tests set, and see.
 
@@ -27,3 +31,6 @@ func Tracing(pid int, disk string) ([]string, error) {
 	defer t.close()
 	return filepath.Glob(filepath.Join(t.dir, "instances", instancePrefix(pid, disk)+"*"))
 }
+
+// Swap is where the disk is swapped to.
+func (s *Source) Swap() extent.Set { return s.swap }

@@ -185,6 +185,9 @@ func (p *pass) round(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.s.sieve != nil {
+		dirty = dirty.Intersect(p.ever)
+	}
 	p.rounds++
 	p.start(dirty.Union(p.missing).Subtract(p.s.swap))
 	p.missing = nil
