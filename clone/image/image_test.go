@@ -19,7 +19,7 @@ import (
 )
 
 // diskSize is no multiple of a block, and more than one range of a bmap.
-const diskSize = 70<<20 + 512
+const diskSize = 18<<20 + 512
 
 // A testDisk is a disk with data, used zeros and bytes that nobody uses.
 type testDisk struct {
@@ -35,10 +35,10 @@ func newDisk() *testDisk {
 			extent.Extent{Off: 0, Len: 512},               // a table
 			extent.Extent{Off: 1 << 20, Len: 3<<20 + 100}, // ends within a block
 			extent.Extent{Off: 4<<20 + 1024, Len: 512},    // in the same block
-			extent.Extent{Off: 60 << 20, Len: 8 << 20},    // across 64 MiB
+			extent.Extent{Off: 14 << 20, Len: 3 << 20},    // across 16 MiB
 			extent.Extent{Off: diskSize - 33*512, Len: 33 * 512},
 		),
-		zero: extent.Of(extent.Extent{Off: 20 << 20, Len: 2 << 20}),
+		zero: extent.Of(extent.Extent{Off: 8 << 20, Len: 2 << 20}),
 	}
 	rnd := rand.NewChaCha8([32]byte{7})
 	for _, e := range d.data {
@@ -51,7 +51,7 @@ func (d *testDisk) used() extent.Set { return d.data.Union(d.zero) }
 
 func (d *testDisk) head() *manifest.Head {
 	return &manifest.Head{Version: manifest.Version, Size: int64(len(d.bytes)), Sector: 512, Parts: []manifest.Part{
-		{Num: 1, Extent: extent.Extent{Off: 1 << 20, Len: 64 << 20}, FS: manifest.FS{Type: "ext4"}, Used: -1, Min: -1},
+		{Num: 1, Extent: extent.Extent{Off: 1 << 20, Len: 16 << 20}, FS: manifest.FS{Type: "ext4"}, Used: -1, Min: -1},
 	}}
 }
 

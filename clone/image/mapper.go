@@ -11,7 +11,7 @@ import (
 
 // rangeMax is where ranges of a bmap are cut: a patch or a partial restore then
 // costs no more than so much reading.
-const rangeMax = 64 << 20
+const rangeMax = 16 << 20
 
 // A mapper makes the bmap of an image from the records that go into it.
 type mapper struct {

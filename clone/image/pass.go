@@ -1,7 +1,6 @@
 package image
 
 import (
-	"cmp"
 	"context"
 	"io"
 
@@ -82,8 +81,11 @@ func newPass(ctx context.Context, want extent.Set, h *hints, from produce, c *ch
 	})
 	group.Go(func() error {
 		defer close(p.pieces)
-		if err := checkAll(ctx, c, read, p.pieces); err != nil || ended != nil {
-			return cmp.Or(err, ended)
+		if err := checkAll(ctx, c, read, p.pieces); err != nil {
+			return err
+		}
+		if ended != nil {
+			return ended
 		}
 		return verdict()
 	})

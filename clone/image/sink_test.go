@@ -54,7 +54,7 @@ func TestBmaptoolSeesDamage(t *testing.T) {
 	path := filepath.Join(dir, "card.img")
 	d.save(t, path, image.SinkOptions{})
 	b := read(t, path)
-	b[62<<20] ^= 1
+	b[15<<20] ^= 1
 	write(t, path, b)
 	if out, code := fixture.Try(t, "bmaptool", "copy", path, filepath.Join(dir, "copied.img")); code == 0 {
 		t.Errorf("bmaptool took a damaged image\n%s", out)
@@ -95,7 +95,7 @@ func TestPackedZstdSaysItsSize(t *testing.T) {
 	fixture.Need(t, "zstd")
 	d, path := newDisk(), filepath.Join(t.TempDir(), "card.img.zst")
 	d.save(t, path, image.SinkOptions{})
-	if got := fixture.Run(t, "zstd", "-l", "-v", path); !strings.Contains(got, "(73400832 B)") || !strings.Contains(got, "Frames: 1\n") {
+	if got := fixture.Run(t, "zstd", "-l", "-v", path); !strings.Contains(got, "(18874880 B)") || !strings.Contains(got, "Frames: 1\n") {
 		t.Errorf("got\n%s", got)
 	}
 }
@@ -129,8 +129,8 @@ func TestPatchesWin(t *testing.T) {
 				}
 			}
 			patch(extent.Extent{Off: 2 << 20, Len: 8192}, 1)
-			patch(extent.Extent{Off: 61<<20 + 512, Len: 10_000}, 0) // what was data
-			patch(extent.Extent{Off: 40 << 20, Len: 512}, 3)        // what was not in use
+			patch(extent.Extent{Off: 15<<20 + 512, Len: 10_000}, 0) // what was data
+			patch(extent.Extent{Off: 6 << 20, Len: 512}, 3)         // what was not in use
 			patch(extent.Extent{Off: diskSize - 512, Len: 512}, 4)  // in the short block
 			patch(extent.Extent{Off: 2<<20 + 4096, Len: 512}, 5)    // again
 			if err := k.Commit(t.Context(), nil); err != nil {
@@ -142,7 +142,7 @@ func TestPatchesWin(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.wantSame(t, got, d.used())
-			d.wantSame(t, got, extent.Of(extent.Extent{Off: 40 << 20, Len: 512}))
+			d.wantSame(t, got, extent.Of(extent.Extent{Off: 6 << 20, Len: 512}))
 			if name == "card.img" {
 				fixture.Need(t, "bmaptool")
 				fixture.Run(t, "bmaptool", "copy", path, path+".copied")

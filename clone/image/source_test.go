@@ -52,7 +52,7 @@ func TestSourceReadsWhatSinkWrote(t *testing.T) {
 	}
 	wants := map[string]extent.Set{
 		"all": all(diskSize), "used": d.used(),
-		"some": extent.Of(extent.Extent{Off: 100, Len: 300}, extent.Extent{Off: 21 << 20, Len: 41 << 20}),
+		"some": extent.Of(extent.Extent{Off: 100, Len: 300}, extent.Extent{Off: 9 << 20, Len: 6 << 20}),
 		"none": nil,
 	}
 	for place, s := range places(t, dir) {
@@ -97,6 +97,8 @@ func TestBareImages(t *testing.T) {
 	t.Parallel()
 	fixture.Need(t, "xz", "gzip", "zstd", "bzip2", "zip")
 	d, dir := newDisk(), t.TempDir()
+	const diskSize = 5<<20 + 512 // bzip2 is slow
+	d.bytes = d.bytes[:diskSize]
 	path := filepath.Join(dir, "card.img")
 	write(t, path, d.bytes)
 	for _, c := range [][]string{
@@ -124,7 +126,7 @@ func TestBareImages(t *testing.T) {
 				}
 			}
 			src := open(t, filepath.Join(dir, name), image.Options{SHA256: strings.Repeat("ab", 32)})
-			_, _, _, err := load(t.Context(), src, d.used(), diskSize)
+			_, _, _, err := load(t.Context(), src, all(diskSize), diskSize)
 			var digest *image.DigestError
 			if !errors.As(err, &digest) || digest.Want != strings.Repeat("ab", 32) {
 				t.Errorf("a wrong digest: got %v", err)
@@ -139,11 +141,11 @@ func TestDamageIsFoundBeforeTheEnd(t *testing.T) {
 	path := filepath.Join(dir, "card.img")
 	d.save(t, path, image.SinkOptions{})
 	b := read(t, path)
-	b[61<<20] ^= 1
+	b[15<<20] ^= 1
 	write(t, path, b)
 	var digest *image.DigestError
 	// not even if the damaged byte itself is not wanted
-	for _, want := range []extent.Set{all(diskSize), extent.Of(extent.Extent{Off: 62 << 20, Len: 512})} {
+	for _, want := range []extent.Set{all(diskSize), extent.Of(extent.Extent{Off: 15<<20 + 8192, Len: 512})} {
 		if _, _, _, err := load(t.Context(), open(t, path, image.Options{}), want, diskSize); !errors.As(err, &digest) {
 			t.Errorf("with a bmap: got %v", err)
 		}

@@ -136,24 +136,27 @@ func TestResumeOutlives(t *testing.T) {
 	}
 }
 
-func TestResumeRefuses(t *testing.T) {
-	t.Parallel()
-	second := func(f func(w http.ResponseWriter, r *http.Request) bool) faulty {
-		return func(n int, w http.ResponseWriter, r *http.Request) bool {
-			if n == 1 {
-				breaking(100_000, w, r)
-				return false
-			}
-			return f(w, r)
+type refusalCase struct {
+	name  string
+	f     faulty
+	is    error
+	says  string
+	tries int64
+}
+
+// second breaks the first connection, and answers the next with f.
+func second(f func(w http.ResponseWriter, r *http.Request) bool) faulty {
+	return func(n int, w http.ResponseWriter, r *http.Request) bool {
+		if n == 1 {
+			breaking(100_000, w, r)
+			return false
 		}
+		return f(w, r)
 	}
-	for _, c := range []struct {
-		name  string
-		f     faulty
-		is    error
-		says  string
-		tries int64
-	}{
+}
+
+func refusals() []refusalCase {
+	return []refusalCase{
 		{"another ETag", second(func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("ETag", `"2"`)
 			return true
@@ -179,7 +182,12 @@ func TestResumeRefuses(t *testing.T) {
 			}
 			panic(http.ErrAbortHandler)
 		}, nil, "given up at byte 100000 after 4 tries", 5},
-	} {
+	}
+}
+
+func TestResumeRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range refusals() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s, count := c.f.store(t)
