@@ -147,7 +147,7 @@ func (b *builder) kernels(ctx context.Context) error {
 			return err
 		}
 	}
-	b.a.text("etc/modules", strings.Join(append(slices.Clone(b.o.Force), ""), "\n"))
+	b.a.text("etc/modules", strings.Join(slices.Concat(unasked(), b.o.Force, []string{""}), "\n"))
 	return nil
 }
 

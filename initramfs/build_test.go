@@ -139,7 +139,7 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%s is in the image", none)
 		}
 	}
-	for name, want := range map[string]string{"sbin/modprobe": "../init", "bin/lifeboat": "../init", "sbin/fsck.ext4": "e2fsck", "etc/modules": "dwc2\n", "etc/resolv.conf": ""} {
+	for name, want := range map[string]string{"sbin/modprobe": "../init", "bin/lifeboat": "../init", "sbin/fsck.ext4": "e2fsck", "etc/modules": "loop\nmmc_block\ndwc2\n", "etc/resolv.conf": ""} {
 		if got := content(t, files[name]); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}

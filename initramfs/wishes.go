@@ -1,5 +1,9 @@
 package initramfs
 
+// unasked are modules that every restore needs and no device asks for: loop
+// devices lend a part to e2fsck, and cards are named by no modalias file.
+func unasked() []string { return []string{"loop", "mmc_block"} }
+
 // WishList are the modules that a rescue image should have, where the kernel
 // has them as modules: a name that is built in or absent is no fault. Held
 // against emulated boards; what they depend on comes along by itself.

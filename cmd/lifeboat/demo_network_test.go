@@ -62,7 +62,7 @@ min_size = "2GB"
 	})
 	follow(ctx, w, board, "lifeboat ", "has the address", "job demo", "verified", "is done")
 	login(ctx, w, board, nonce, 2<<30)
-	board.PowerOff()
+	shutDown(ctx, w, board)
 	if got := requests.images.Load(); got < 2 {
 		t.Errorf("the image was asked for %d times, want at least twice: the connection broke", got)
 	}
@@ -102,6 +102,22 @@ func login(ctx context.Context, w *workshop, board *vmtest.Guest, nonce string, 
 		w.Fatal(err)
 	}
 	w.reportf("the restored card is at its login prompt")
+}
+
+// shutDown ends the restored system as a person would.
+func shutDown(ctx context.Context, w *workshop, board *vmtest.Guest) {
+	w.Helper()
+	for _, step := range [][2]string{{"", "root"}, {"raspberrypi:~# ", "poweroff"}} {
+		if err := board.Expect(ctx, step[0]); err != nil {
+			w.Fatal(err)
+		}
+		if err := board.Send(step[1] + "\n"); err != nil {
+			w.Fatal(err)
+		}
+	}
+	if err := board.Wait(ctx); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // requests counts what boards asked the server for.

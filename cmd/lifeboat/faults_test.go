@@ -15,16 +15,15 @@ import (
 //	/drop/FILE      each answer breaks off after two fifths of the file
 //	/noranges/FILE  all of it, whatever was asked for
 //	/page/FILE      a web page that says 200
-//	/stall/FILE     the last third never comes
+//	/stall/FILE     nothing comes behind the first 4 MiB of an answer
 //	/silent/FILE    not a byte comes
 type faultServer struct {
 	// config
 	dir     string
-	stalled chan struct{} // closed when an answer has come to its stop
+	stalled chan struct{} // takes one when an answer has come to its stop
 
 	// state
-	mu   sync.Mutex
-	once sync.Once
+	mu sync.Mutex // of access.log
 }
 
 var _ http.Handler = (*faultServer)(nil)
@@ -52,7 +51,7 @@ func (s *faultServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "<html><body>Please sign in to the hotel's network.</body></html>")
 		return
 	case "stall":
-		w = &limited{ResponseWriter: w, left: info.Size() * 2 / 3, end: func() { s.stall(r) }}
+		w = &limited{ResponseWriter: w, left: 4 << 20, end: func() { s.stall(r) }}
 	case "silent":
 		s.stall(r)
 		return
@@ -62,7 +61,7 @@ func (s *faultServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // stall waits until the client has gone.
 func (s *faultServer) stall(r *http.Request) {
-	s.once.Do(func() { close(s.stalled) })
+	s.stalled <- struct{}{}
 	<-r.Context().Done()
 	panic(http.ErrAbortHandler)
 }

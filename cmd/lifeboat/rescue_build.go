@@ -34,7 +34,6 @@ type buildOptions struct {
 	trustNetwork bool
 	jobURL       string
 	args         string
-	size         int64
 }
 
 func newRescueBuild(e *env) *cobra.Command {

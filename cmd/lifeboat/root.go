@@ -49,6 +49,7 @@ func newRoot(e *env) *cobra.Command {
 		newLiveWatchdog(e),
 		newVersion(e),
 		newManual(e),
+		newLiveWatchdog(e),
 	)
 	return root
 }

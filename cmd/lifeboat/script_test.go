@@ -64,7 +64,7 @@ type (
 // setUp gives each script a server for its folder, as $URL: faults_test.go
 // says which paths go wrong. What it was asked for stands in access.log.
 func setUp(e *testscript.Env) error {
-	s := &faultServer{dir: e.WorkDir, stalled: make(chan struct{})}
+	s := &faultServer{dir: e.WorkDir, stalled: make(chan struct{}, 100)}
 	server := httptest.NewServer(s)
 	e.Defer(server.Close)
 	e.Setenv("URL", server.URL)
@@ -115,6 +115,7 @@ func cmdDisk(ts *testscript.TestScript, neg bool, args []string) {
 	fixture.Need(tb, "losetup")
 	path := strings.TrimSpace(fixture.Run(tb, "losetup", "--show", "-f", "-P", ts.MkAbs(args[1])))
 	ts.Defer(func() { exec.Command("losetup", "-d", path).Run() })
+	fixture.Try(tb, "partx", "-u", path) // the kernel looks for parts at leisure
 	ts.Setenv(args[0], path)
 }
 

@@ -22,8 +22,7 @@ type shower struct {
 
 	// state
 	mu    sync.Mutex
-	width int    // of what stands in the terminal's line
-	phase string // that was told last
+	width int // of what stands in the terminal's line
 	quit  chan struct{}
 	ended sync.WaitGroup
 }

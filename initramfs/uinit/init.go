@@ -44,7 +44,9 @@ func Init(ctx context.Context, c Config) {
 	ctx, stop := context.WithCancelCause(ctx)
 	go guard(log.logf, "signals", func() { watchSignals(ctx, c.Signals, stop) })
 	dog := newWatchdog(log.logf)
-	go guard(log.logf, "watchdog", func() { dog.feed(ctx) })
+	if !watchdogOff() {
+		go guard(log.logf, "watchdog", func() { dog.feed(ctx) })
+	}
 	children := newReaper()
 	go children.reap()
 	guard(log.logf, "modules", func() { loadModules(ctx, log.logf) })

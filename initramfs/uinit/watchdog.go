@@ -5,6 +5,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/u-root/u-root/pkg/cmdline"
 )
 
 const (
@@ -13,6 +15,14 @@ const (
 	watchdogBeat  = 4 * time.Second // three may come late
 	watchdogEnd   = 5 * time.Minute // that the machine may take to write out and end
 )
+
+// watchdogOff tells whether the kernel's command line says
+// lifeboat.watchdog=off: emulators reset the board where a real one begins to
+// count.
+func watchdogOff() bool {
+	value, _ := cmdline.NewCmdLine().Flag("lifeboat.watchdog")
+	return value == "off"
+}
 
 // A watchdog keeps the hardware from resetting the board, for as long as PID 1
 // gets to run.
