@@ -97,7 +97,7 @@ func TestBareImages(t *testing.T) {
 	t.Parallel()
 	fixture.Need(t, "xz", "gzip", "zstd", "bzip2", "zip")
 	d, dir := newDisk(), t.TempDir()
-	const diskSize = 5<<20 + 512 // bzip2 is slow
+	const diskSize = 2<<20 + 512 // bzip2 is slow
 	d.bytes = d.bytes[:diskSize]
 	path := filepath.Join(dir, "card.img")
 	write(t, path, d.bytes)
