@@ -113,7 +113,7 @@ func (e *execution) writeTable(ctx context.Context) error {
 	if err := errors.Join(e.target.Sync(ctx), e.target.DropCache()); err != nil {
 		return err
 	}
-	if err := sameTable(e.target, e.plan.Table, size, sector); err != nil {
+	if err := readsBack(e.target, e.plan.Table, size, sector); err != nil {
 		return err
 	}
 	if err := e.target.Reread(ctx, kernelParts(e.plan.Table)); err != nil {
@@ -131,8 +131,8 @@ func kernelParts(t manifest.Table) []disk.Partition {
 	return parts
 }
 
-// sameTable reads the table back and compares.
-func sameTable(r io.ReaderAt, want manifest.Table, size, sector int64) error {
+// readsBack reads the table and compares.
+func readsBack(r io.ReaderAt, want manifest.Table, size, sector int64) error {
 	if want.Kind == manifest.NoTable {
 		return nil
 	}
@@ -140,10 +140,14 @@ func sameTable(r io.ReaderAt, want manifest.Table, size, sector int64) error {
 	if err != nil {
 		return fmt.Errorf("read back: %w", err)
 	}
-	if got.ID != want.ID || !reflect.DeepEqual(got.Entries, want.Entries) {
+	if !sameTable(got, want) {
 		return errors.New("it reads back differently than it was written: the card or its reader is faulty")
 	}
 	return nil
+}
+
+func sameTable(a, b manifest.Table) bool {
+	return a.Kind == b.Kind && a.ID == b.ID && reflect.DeepEqual(a.Entries, b.Entries)
 }
 
 // synced lets layout sync between its writes.

@@ -53,6 +53,7 @@ func (e *execution) newIDs(ctx context.Context) error {
 			continue
 		}
 		part, _ := e.plan.Head.Part(s.Part)
+		s.Dst, _ = e.plan.place(s.Part) // the file system may have grown into it
 		var err error
 		if part.FS.Type == "vfat" {
 			err = fat.SetSerial(e.target.Window(s.Dst), s.Dst.Len, to)

@@ -32,17 +32,20 @@ const (
 // use of it stays unknown until it was copied.
 func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
 	head := *s.Head()
-	if len(head.Parts) > 0 {
+	if _, surveyed := s.(*Blocks); surveyed {
 		return &head, nil
 	}
 	if head.Sector == 0 {
 		head.Sector = streamSector
 	}
-	head.Version = manifest.Version
-	var err error
-	if head.Table, err = peekTable(ctx, s, head.Sector); err != nil {
+	table, err := peekTable(ctx, s, head.Sector)
+	if err != nil {
 		return nil, fmt.Errorf("partition table: %w", err)
 	}
+	if len(head.Parts) > 0 && sameTable(table, head.Table) {
+		return &head, nil // what lies beside the image is of this image
+	}
+	head.Version, head.Table, head.Board = manifest.Version, table, ""
 	head.Parts = partsOf(head.Table, head.Size)
 	if head.Size <= 0 {
 		if head.Size = endOf(head.Parts); head.Size == 0 {

@@ -37,6 +37,9 @@ func (p *Plan) rename(o Options) error {
 	}
 	p.Table = table
 	for _, part := range p.Head.Parts {
+		if !renamable(part) {
+			continue
+		}
 		to, err := newUUID(part.FS, o.Random)
 		if err != nil {
 			return err
@@ -48,23 +51,25 @@ func (p *Plan) rename(o Options) error {
 	return nil
 }
 
-// newUUID makes an ID of the same form for the file systems whose ID lifeboat
-// can change; "" for others.
+// renamable tells whether lifeboat can change the UUID of a part. What was not
+// understood (Why) is left alone: its tools may not understand it either.
+func renamable(p manifest.Part) bool {
+	return p.Why == "" && (filesystem.IsExt(p.FS.Type) || p.FS.Type == "swap" || p.FS.Type == "vfat")
+}
+
+// newUUID makes an ID of the same form; "" where there is none yet.
 func newUUID(fs manifest.FS, random io.Reader) (string, error) {
 	if fs.UUID == "" {
 		return "", nil
 	}
-	switch fs.Type {
-	case "ext2", "ext3", "ext4", "swap":
+	if fs.Type != "vfat" {
 		return randomUUID(random)
-	case "vfat":
-		var b [4]byte
-		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return "", fmt.Errorf("new serial number: %w", err)
-		}
-		return fmt.Sprintf("%02X%02X-%02X%02X", b[0], b[1], b[2], b[3]), nil
 	}
-	return "", nil
+	var b [4]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("new serial number: %w", err)
+	}
+	return fmt.Sprintf("%02X%02X-%02X%02X", b[0], b[1], b[2], b[3]), nil
 }
 
 // randomUUID makes a version 4 UUID (RFC 9562, section 5.4).
@@ -101,7 +106,7 @@ func (p *Plan) newID(part int) (string, bool) {
 func oldWarning(parts []manifest.Part) string {
 	var kept []string
 	for _, p := range parts {
-		if p.FS.UUID != "" && !filesystem.IsExt(p.FS.Type) && p.FS.Type != "swap" && p.FS.Type != "vfat" {
+		if p.FS.UUID != "" && !renamable(p) {
 			kept = append(kept, fmt.Sprintf("part %d (%s)", p.Num, p.FS.Type))
 		}
 	}

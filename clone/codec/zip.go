@@ -47,7 +47,6 @@ type zipMember struct {
 
 	z    *Reader
 	dec  io.Reader
-	in   *countReader // packed bytes, where stored
 	sum  hash.Hash32
 	read int64
 	done error

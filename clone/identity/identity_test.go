@@ -266,6 +266,22 @@ func serious(t *testing.T, h *manifest.Head, boot, root fs.FS, want int) {
 	}
 }
 
+// unresolved is what Check says of the references that are not OK.
+func unresolved(t *testing.T, boot, root memory) []string {
+	t.Helper()
+	findings, err := identity.Check(card("12345678"), files(boot), files(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for _, f := range findings {
+		if !f.OK {
+			texts = append(texts, f.Text)
+		}
+	}
+	return texts
+}
+
 func TestWhatCheckSays(t *testing.T) {
 	t.Parallel()
 	const fstab = "etc/fstab"
@@ -311,16 +327,7 @@ func TestWhatCheckSays(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			findings, err := identity.Check(card("12345678"), files(c.boot), files(c.root))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, f := range findings {
-				if !f.OK {
-					got = append(got, f.Text)
-				}
-			}
+			got := unresolved(t, c.boot, c.root)
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
 			}

@@ -50,9 +50,6 @@ func newChecker(name string, ranges []Range, kind string, whole bool) *checker {
 	return c
 }
 
-// idle tells that there is nothing to check.
-func (c *checker) idle() bool { return c.whole == nil && len(c.ranges) == 0 }
-
 // add takes the next piece.
 func (c *checker) add(p piece) error {
 	if c.whole != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"lifeboat/clone/codec"
 	"lifeboat/clone/store"
@@ -75,6 +74,3 @@ func FromStream(r io.ReadCloser, name string, o Options) (*Packed, error) {
 	}
 	return &Packed{name: name, o: o, size: -1, once: r}, nil
 }
-
-// equal compares hex digits.
-func equal(a, b string) bool { return a != "" && strings.EqualFold(a, b) }

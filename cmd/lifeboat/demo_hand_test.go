@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -30,63 +31,85 @@ func TestDemoByHand(t *testing.T) {
 		Board: "virt", Kernel: filepath.Join(tftp, "vmlinuz"), Initrd: filepath.Join(tftp, "rescue.cpio.gz"),
 		Append: "quiet panic=10", Disks: []vmtest.Disk{nvme},
 	})
-	say := func(expect, keys string) {
-		t.Helper()
-		if err := board.Expect(ctx, expect); err != nil {
-			t.Fatal(err)
-		}
-		w.reportf("console: %s ← %q", expect, keys)
-		if err := board.Send(keys + "\n"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	say("Press Enter for the menu", "")
-	if err := board.Expect(ctx, "What shall be done?"); err != nil {
-		t.Fatal(err)
-	}
-	if err := board.Plug(ctx, vmtest.Disk{Path: stick, Slot: vmtest.USB, Serial: "STICK"}); err != nil {
-		t.Fatal(err)
-	}
-	follow(ctx, w, board, "new: ")
-	say("", "1") // restore
-	say("card.img.zst", "1")
-	say("Which disk is to be overwritten?", "1")
-	if err := board.Expect(ctx, "to go on: "); err != nil {
-		t.Fatal(err)
-	}
-	word := regexp.MustCompile(`Type (\S+) to go on`).FindStringSubmatch(board.Text())
-	if word == nil {
-		t.Fatal("the question names no word")
-	}
-	if err := board.Send("yes\n"); err != nil {
-		t.Fatal(err)
-	}
-	follow(ctx, w, board, "no consent") // y, yes or Enter are no consent
-	say("What shall be done?", "1")
-	say("card.img.zst", "1")
-	say("Which disk is to be overwritten?", "1")
-	say("to go on: ", word[1])
-	follow(ctx, w, board, "verified")
-
-	say("What shall be done?", "4") // check
-	say("would it boot?", "1")
-	say("Which disk?", "1")
-	follow(ctx, w, board, "root=: PARTUUID=")
-	if err := board.Unplug(ctx, "STICK"); err != nil {
-		t.Fatal(err)
-	}
-	follow(ctx, w, board, "gone: ")
-	say("", "5") // shell
-	say("exit leads back", "ls /etc/lifeboat")
-	follow(ctx, w, board, "build.json")
-	say("", "exit")
-	say("What shall be done?", "6") // reboot
+	p := person{ctx, w, board}
+	p.restores(stick)
+	p.looksAround()
+	p.say("What shall be done?", "6") // reboot
 	if err := board.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
 	fixture.Check(t, disk)
 	again := vmtest.Start(t, vmtest.Machine{Board: "virt", Disks: []vmtest.Disk{nvme}})
 	login(ctx, w, again, nonce, 1<<30)
+}
+
+// A person sits at a board's serial console.
+type person struct {
+	ctx context.Context
+	*workshop
+	board *vmtest.Guest
+}
+
+// say waits for a text and types an answer.
+func (p person) say(expect, keys string) {
+	p.Helper()
+	if err := p.board.Expect(p.ctx, expect); err != nil {
+		p.Fatal(err)
+	}
+	p.reportf("console: %s ← %q", expect, keys)
+	if err := p.board.Send(keys + "\n"); err != nil {
+		p.Fatal(err)
+	}
+}
+
+func (p person) sees(texts ...string) {
+	p.Helper()
+	follow(p.ctx, p.workshop, p.board, texts...)
+}
+
+// restores plugs the stick in when the menu is there, says no once, and then
+// restores.
+func (p person) restores(stick string) {
+	p.Helper()
+	p.say("Press Enter for the menu", "")
+	if err := p.board.Expect(p.ctx, "What shall be done?"); err != nil {
+		p.Fatal(err)
+	}
+	if err := p.board.Plug(p.ctx, vmtest.Disk{Path: stick, Slot: vmtest.USB, Serial: "STICK"}); err != nil {
+		p.Fatal(err)
+	}
+	p.sees("new: ")
+	p.say("", "1") // restore
+	p.say("card.img.zst", "1")
+	p.say("Which disk is to be overwritten?", "1")
+	p.say("to go on: ", "yes")
+	word := regexp.MustCompile(`Type (\S+) to go on`).FindStringSubmatch(p.board.Text())
+	if word == nil {
+		p.Fatal("the question names no word")
+	}
+	p.sees("no consent") // y, yes or Enter are no consent
+	p.say("What shall be done?", "1")
+	p.say("card.img.zst", "1")
+	p.say("Which disk is to be overwritten?", "1")
+	p.say("to go on: ", word[1])
+	p.sees("verified")
+}
+
+// looksAround checks the disk, pulls the stick, and has a look at the shell.
+func (p person) looksAround() {
+	p.Helper()
+	p.say("What shall be done?", "4")
+	p.say("would it boot?", "1")
+	p.say("Which disk?", "2") // behind the stick
+	p.sees("root=: PARTUUID=")
+	if err := p.board.Unplug(p.ctx, "STICK"); err != nil {
+		p.Fatal(err)
+	}
+	p.sees("gone: ")
+	p.say("", "5")
+	p.say("exit leads back", "ls /etc/lifeboat")
+	p.sees("build.json")
+	p.say("", "exit")
 }
 
 // stick makes a USB stick of size bytes with one FAT part that holds the file.

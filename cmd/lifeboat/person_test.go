@@ -103,11 +103,19 @@ func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 	return cmd
 }
 
+// stalled is the server's answer when it has come to its stop.
+const stalled = "stalled"
+
 // interrupt CODE WHEN PROGRAM ARGS...: runs a program, sends it SIGINT, and holds
 // its exit code against CODE. WHEN is "stalled" (the server's answer has come to
 // its stop), or a disk that is waited for until it was wiped.
 func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 3, "interrupt CODE stalled|DISK PROGRAM ARGS...")
+	for has(ts, args[1]) { // of an earlier program
+		if args[1] != stalled {
+			ts.Fatalf("%s is blank already", args[1])
+		}
+	}
 	cmd := program(ts, args[2:])
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
 	ts.Check(cmd.Start())
@@ -139,7 +147,7 @@ func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
 
 // has tells whether what interrupt waits for has come.
 func has(ts *testscript.TestScript, what string) bool {
-	if what == "stalled" {
+	if what == stalled {
 		select {
 		case <-ts.Value(keyServer{}).(*faultServer).stalled:
 			return true

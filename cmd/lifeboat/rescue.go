@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,13 +189,22 @@ func (r *rescuer) settle(ctx context.Context) {
 	if err := uinit.Settle(ctx, uinit.Settling{}); err != nil {
 		r.sayf("%v", err)
 	}
-	disks, err := r.env.sys.Disks()
+	disks, err := r.disks()
 	if err != nil {
 		r.sayf("%v", err)
 	}
 	for _, d := range disks {
 		r.sayf("disk %s", diskWords(d))
 	}
+}
+
+// loopBus is that of the devices that a restore itself lends to e2fsck.
+const loopBus = "loop"
+
+// disks are those that a person could plug in and pull.
+func (r *rescuer) disks() ([]disk.Disk, error) {
+	all, err := r.env.sys.Disks()
+	return slices.DeleteFunc(all, func(d disk.Disk) bool { return d.Bus == loopBus }), err
 }
 
 func diskWords(d disk.Disk) string {

@@ -13,6 +13,7 @@ import (
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
 	"lifeboat/clone/filesystem"
+	"lifeboat/clone/image"
 	"lifeboat/initramfs/uinit"
 	"lifeboat/netboot"
 )
@@ -29,6 +30,7 @@ func (r *rescuer) work(ctx context.Context, g *gate) error {
 			err = r.do(ctx, g, found)
 		}
 		var exit exitError
+		var wrong *image.DigestError // trying again would bring the same image
 		switch {
 		case errors.As(err, &exit):
 			return err
@@ -37,7 +39,7 @@ func (r *rescuer) work(ctx context.Context, g *gate) error {
 		case errors.Is(err, errIdle):
 			r.sayf("%v", err)
 			return nil
-		case isRefusal(err):
+		case isRefusal(err) || errors.As(err, &wrong):
 			r.sayf("lifeboat: %v", err)
 			return nil
 		}

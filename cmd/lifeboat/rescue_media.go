@@ -69,7 +69,7 @@ func (m *media) close() error {
 // jobOnStick looks for a job on the medium that the system was started from. It
 // is consent by presence.
 func (r *rescuer) jobOnStick() (*netboot.Found, error) {
-	disks, err := r.env.sys.Disks()
+	disks, err := r.disks()
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ var imageEndings = []string{".img", ".img.gz", ".img.zst", ".img.xz", ".img.bz2"
 // images lists the images on all parts of all disks that nobody uses, and
 // mounts these parts for reading.
 func (r *rescuer) images() ([]string, error) {
-	disks, err := r.env.sys.Disks()
+	disks, err := r.disks()
 	if err != nil {
 		return nil, err
 	}

@@ -286,6 +286,9 @@ func (d *desk) pickDisk(ctx context.Context, title string, target bool) (string,
 	}
 	var items, paths []string
 	for _, f := range all {
+		if f.Disk.Bus == loopBus {
+			continue
+		}
 		if target && (len(f.Users) > 0 || f.Disk.Size == 0) {
 			continue
 		}
@@ -304,7 +307,7 @@ func (d *desk) pickDisk(ctx context.Context, title string, target bool) (string,
 
 // pickFolder mounts a part of another disk for writing.
 func (d *desk) pickFolder(ctx context.Context, not string) (string, error) {
-	disks, err := d.env.sys.Disks()
+	disks, err := d.disks()
 	if err != nil {
 		return "", err
 	}

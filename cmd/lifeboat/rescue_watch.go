@@ -13,14 +13,14 @@ const watchEvery = 2 * time.Second
 // watch tells of disks that are plugged in and pulled, until ctx ends. It waits
 // while a menu is being drawn, and tells afterwards.
 func (d *desk) watch(ctx context.Context) {
-	before, err := d.env.sys.Disks()
+	before, err := d.disks()
 	if err != nil {
 		d.sayf("lifeboat: disks are not watched: %v", err)
 		return
 	}
 	for ctx.Err() == nil {
 		pause(ctx, watchEvery)
-		now, err := d.env.sys.Disks()
+		now, err := d.disks()
 		if err != nil {
 			continue
 		}

@@ -79,6 +79,9 @@ func runRestore(ctx context.Context, e *env, o restoreOptions) error {
 // image file in a disk's place that is not there yet is made, and goes away
 // again where nothing came of it.
 func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
+	if sameFile(src.place, o.to) {
+		return &clone.Refusal{Err: fmt.Errorf("%s is what is read from", o.to)}
+	}
 	made, err := makeFile(o.to, src.head.Size)
 	if err != nil {
 		return err
@@ -218,6 +221,16 @@ func reportLine(p *clone.Plan, r *clone.Report) string {
 	}
 	return fmt.Sprintf("%s: %s in use copied%s in %.1f s, %s/s, %s",
 		p.Target.Path, progress.Bytes(r.Used), same, seconds, progress.Bytes(int64(float64(r.Used)/max(seconds, 0.001))), verified)
+}
+
+// sameFile tells whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // makeFile makes an empty, sparse image file where path is nothing yet, and
