@@ -106,6 +106,10 @@ func (n *inspection) lookAtBoot(r io.ReaderAt) error {
 	if !ok || boot == nil {
 		return nil
 	}
+	if board.Generic && board.Boot == boards.RPiFirmware {
+		n.Notes = append(n.Notes, "which model it is for cannot be told: what the firmware would load was not looked at")
+		return nil
+	}
 	chain, err := chainOf(board, boot)
 	if err != nil {
 		n.Notes = append(n.Notes, fmt.Sprintf("%s would not boot it: %v", board.Title, err))
