@@ -74,23 +74,19 @@ func (r *rescuer) jobOnStick() (*netboot.Found, error) {
 		return nil, err
 	}
 	for _, d := range disks {
-		var found *netboot.Found
+		var part disk.Partition
+		var job []byte
 		err := eachFAT(r.env.sys, d.Path, func(p disk.Partition, files fs.FS) error {
-			if !r.isOurs(files) {
-				return nil
+			if data, err := fs.ReadFile(files, stickJob); err == nil && r.isOurs(files) {
+				part, job = p, data
 			}
-			data, err := fs.ReadFile(files, stickJob)
-			if err != nil {
-				return nil // no job on it
-			}
-			found, err = r.stickJob(p, data)
-			return err
+			return nil
 		})
-		if found != nil {
-			return found, err
-		}
 		if err != nil {
 			r.sayf("%s: %v", d.Path, err)
+		}
+		if job != nil {
+			return r.stickJob(part, job)
 		}
 	}
 	return nil, nil

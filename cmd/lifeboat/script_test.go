@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"interrupt": cmdInterrupt,
 			"jsonlines": cmdJSONLines,
 			"need":      cmdNeed,
+			"needroot":  cmdNeedRoot,
 			"replace":   cmdReplace,
 			"sameparts": cmdSameParts,
 			"types":     cmdTypes,
@@ -105,6 +106,12 @@ func cmdBlank(ts *testscript.TestScript, neg bool, args []string) {
 func cmdNeed(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 1, "need PROGRAM...")
 	fixture.Need(tbOf(ts), args...)
+}
+
+// needroot: skips an ordinary user, and fails in CI.
+func cmdNeedRoot(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 0, "needroot")
+	fixture.Root(tbOf(ts))
 }
 
 // disk VAR FILE: attaches FILE as a block device, and sets VAR to its path.

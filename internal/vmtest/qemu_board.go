@@ -18,10 +18,11 @@ const qemu = "qemu-system-aarch64"
 type board struct {
 	name    string
 	machine []string
-	uboot   string // boot loader, where the board has one
-	console string // last console= of the kernel's command line
-	netdev  string // device that takes part in the network
-	bus     string // device that USB disks need; empty where the board has USB
+	uboot   string   // boot loader, where the board has one
+	console string   // last console= of the kernel's command line
+	serial  []string // QEMU's serial lines before that of the console
+	netdev  string   // device that takes part in the network
+	bus     string   // device that USB disks need; empty where the board has USB
 	slots   []Slot
 }
 
@@ -40,14 +41,16 @@ var boards = []board{
 	{
 		name:    "raspi3b",
 		machine: []string{"-M", "raspi3b"},
-		console: "ttyAMA0,115200",
+		console: "ttyS1,115200", // the mini UART, as on the real header: ttyAMA0 is Bluetooth's
+		serial:  []string{"-serial", "null"},
 		netdev:  "usb-net",
 		slots:   []Slot{SD, USB},
 	},
 	{
 		name:    "raspi4b",
 		machine: []string{"-M", "raspi4b"},
-		console: "ttyAMA0,115200",
+		console: "ttyS1,115200",
+		serial:  []string{"-serial", "null"},
 		netdev:  "usb-net",
 		slots:   []Slot{SD, USB},
 	},
@@ -72,7 +75,7 @@ const defaultMemory = 1 << 30
 // control socket, 4 the tap where there is one.
 func (m Machine) args(tb testing.TB, b board) []string {
 	tb.Helper()
-	args := append([]string{}, b.machine...)
+	args := append(append([]string{}, b.machine...), b.serial...)
 	args = append(args, "-accel", "tcg", "-display", "none", "-nodefaults",
 		"-serial", "stdio", "-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control")
 	switch {
