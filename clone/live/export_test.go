@@ -2,6 +2,7 @@ package live
 
 import (
 	"path/filepath"
+	"time"
 
 	"lifeboat/clone/extent"
 )
@@ -10,8 +11,11 @@ import (
 
 func (o Options) WithFrozen(hook func() error) Options { o.frozen = hook; return o }
 func (o Options) WithMethod(name string) Options       { o.method = name; return o }
-func (o Options) WithTraceKB(kb int) Options           { o.bufferKB = kb; return o }
-func (o Options) WithArena(size int64) Options         { o.arena = size; return o }
+func (o Options) WithTrace(kb int, look time.Duration) Options {
+	o.trace = ring{kb, look}
+	return o
+}
+func (o Options) WithArena(size int64) Options { o.arena = size; return o }
 
 // Settings are the files that a source changes for a time, and puts back.
 func (s *Source) Settings() []string {

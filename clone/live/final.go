@@ -9,6 +9,7 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/progress"
 )
 
 // An againError says that a freeze was in vain, and another may not be.
@@ -207,7 +208,7 @@ func (p *pass) finish(c *catch) error {
 		method = NoneMounted
 	}
 	waited := p.s.frozen - p.frozen
-	p.s.logf("frozen for %d ms in all, %d bytes captured", p.s.frozen.Milliseconds(), p.caught)
+	p.s.logf("writers waited %d ms in all; %s were read within the freeze", p.s.frozen.Milliseconds(), progress.Bytes(p.caught))
 	p.s.used = c.used
 	p.tail = &manifest.Tail{Used: c.used, Live: &manifest.LiveFacts{
 		Method: method, FrozenMS: waited.Milliseconds(), Rounds: p.rounds,

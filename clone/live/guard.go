@@ -34,7 +34,7 @@ func RunWatchdog(in io.Reader, out io.Writer) error {
 		case <-g.late:
 			errs = append(errs, g.undo())
 		case err := <-end:
-			return errors.Join(append(errs, err, g.undo(), g.endTracing())...)
+			return errors.Join(append(errs, err, g.undo(), g.release(), g.endTracing())...)
 		}
 	}
 }
@@ -104,6 +104,16 @@ func (g *guard) undo() error {
 	err := setAll(g.restore)
 	g.frozen, g.late, g.restore = false, nil, nil
 	return err
+}
+
+// release lets go of the file systems, so that they can be unmounted.
+func (g *guard) release() error {
+	var errs []error
+	for _, m := range g.mounts {
+		errs = append(errs, m.Close())
+	}
+	g.mounts = nil
+	return errors.Join(errs...)
 }
 
 // lingering is how long a parent that was killed may keep files open.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,6 +58,7 @@ func (c *guestCard) open(t *testing.T, hook func() error) *live.Source {
 	t.Helper()
 	o := options(t).WithFrozen(hook)
 	o.AllowLongFreeze = true
+	o.MaxFreeze = time.Minute // the hook reads the whole disk, on a slow machine
 	s, err := live.Open(t.Context(), disk.Host(), c.disk, o)
 	if err != nil {
 		t.Fatal(err)

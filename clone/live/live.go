@@ -44,10 +44,10 @@ type Options struct {
 	Logf      func(format string, args ...any)
 
 	// for tests
-	frozen   func() error // after the capture, before the thaw
-	method   string       // instead of the best
-	bufferKB int          // of the trace, each CPU
-	arena    int64        // bytes
+	frozen func() error // after the capture, before the thaw
+	method string       // instead of the best
+	trace  ring         // of each CPU
+	arena  int64        // bytes
 }
 
 // Names of the ways in which writes are noticed: manifest.LiveFacts.Method.

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -75,23 +75,31 @@ func TestCampaign(t *testing.T) {
 	}
 }
 
-// TestLoss makes the trace too small: that is noticed, and repaired.
+// TestLoss writes more at once than the trace holds: that is noticed, and
+// repaired.
 func TestLoss(t *testing.T) {
 	t.Parallel()
 	c := newCard(t)
 	c.write(t)
-	var losses atomic.Int32
-	o := options(t).WithTraceKB(4)
+	losses := 0
+	o := options(t).WithTrace(4, time.Hour)
 	o.Logf = func(format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
 		t.Log(text)
-		if strings.Contains(text, "too small") {
-			losses.Add(1)
+		switch {
+		case strings.Contains(text, "too small"):
+			losses++
+		case strings.HasPrefix(text, "copied"): // the first pass is over
+			for i := range int64(1000) {
+				if err := writeDirect(c.disk, c.part1.End()+i%2*4096, byte(i)); err != nil {
+					t.Error(err)
+				}
+			}
 		}
 	}
 	exact(t, c, o, live.Traced)
-	if losses.Load() == 0 {
-		t.Error("no loss was noticed with a buffer of one page")
+	if losses == 0 {
+		t.Error("no loss was noticed")
 	}
 }
 

@@ -1,7 +1,9 @@
 package live
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,6 +239,26 @@ func TestForeignJournal(t *testing.T) {
 	b[offJournalInode] = 8
 	if foreignJournal(b) {
 		t.Error("an own journal is taken for another disk's")
+	}
+}
+
+// TestOrder holds that what was captured in vain comes before the round that
+// reads the same place again.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	e := extent.Extent{Off: 0, Len: 4096}
+	p := &pass{
+		left: []piece{{e, bytes.Repeat([]byte{1}, 4096)}},
+		read: &reader{r: bytes.NewReader(bytes.Repeat([]byte{2}, 4096)), buf: extent.Buffer(), todo: extent.Of(e)},
+		tail: &manifest.Tail{},
+	}
+	for want := byte(1); want <= 2; want++ {
+		if rec, err := p.Next(t.Context()); err != nil || rec.Extent != e || rec.Data[0] != want {
+			t.Errorf("got %v, %v, want the bytes %d", rec, err, want)
+		}
+	}
+	if _, err := p.Next(t.Context()); err != io.EOF {
+		t.Errorf("got %v, want the end", err)
 	}
 }
 

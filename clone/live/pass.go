@@ -9,11 +9,14 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/progress"
 )
 
 const (
 	// mostRounds bounds the rounds before the disk's dirty pages are limited.
 	mostRounds = 6
+	// mostLimited bounds those after it.
+	mostLimited = 4
 	// shortRound and shortTime are the bytes and the time of a round that is short
 	// enough.
 	shortRound = 4 << 20
@@ -72,6 +75,7 @@ type pass struct {
 	first   int64     // what the first pass yielded
 	least   int64     // bytes of the shortest round
 	worse   int       // rounds that were not shorter
+	limited int       // rounds with few dirty pages
 	tries   int
 	loose   int
 	losses  int
@@ -107,14 +111,16 @@ func (p *pass) whole(set extent.Set) extent.Set {
 }
 
 // Next yields what there is to read, and goes a step on where there is nothing.
+// What a freeze in vain captured is older than the round behind it, so it goes
+// first: the last one counts.
 func (p *pass) Next(ctx context.Context) (extent.Record, error) {
 	for {
+		if len(p.left) > 0 {
+			return p.patch(), nil
+		}
 		rec, ok, err := p.read.next(ctx)
 		if ok || err != nil {
 			return rec, err
-		}
-		if len(p.left) > 0 {
-			return p.patch(), nil
 		}
 		if p.tail != nil {
 			return extent.Record{}, io.EOF
@@ -147,12 +153,17 @@ func (p *pass) advance(ctx context.Context) error {
 	took := time.Since(p.started)
 	if p.rounds == 0 {
 		p.first = p.read.count
+		p.s.logf("copied %s in %s; what was written meanwhile follows", progress.Bytes(size), took.Round(time.Millisecond))
+	} else {
+		p.s.logf("round %d: %s in %s", p.rounds, progress.Bytes(size), took.Round(time.Millisecond))
 	}
-	p.s.logf("round %d: %d bytes in %d ms", p.rounds, size, took.Milliseconds())
 	switch {
-	case p.s.method == NoneMounted || p.s.limiter.limited:
+	case p.s.method == NoneMounted || p.limited > 0 && !p.worthwhile(size):
 		return p.final(ctx)
+	case p.limited > 0:
+		p.limited++
 	case p.s.method == Compared || p.rounds > 0 && p.enough(size, took):
+		p.limited, p.least = 1, size
 		if err := p.s.limiter.on(); err != nil {
 			return err
 		}
@@ -169,6 +180,15 @@ func (p *pass) enough(size int64, took time.Duration) bool {
 		p.least = size
 	}
 	return size < shortRound || took < shortTime || p.worse >= 2 || p.rounds >= mostRounds
+}
+
+// worthwhile tells whether one more round with few dirty pages would shorten the
+// freeze: the last one was long, and yet shorter than the one before. (The first
+// of them has to catch up with what was dirty before the limit.)
+func (p *pass) worthwhile(size int64) bool {
+	was := p.least
+	p.least = size
+	return p.s.method == Traced && p.limited < mostLimited && size > shortRound && (p.limited == 1 || size < was*3/4)
 }
 
 // round copies what was written since the last one.

@@ -26,6 +26,13 @@ const (
 	traceLook = 50 * time.Millisecond
 )
 
+// A ring says how large the kernel's buffer of a CPU is, and how often it is
+// emptied.
+type ring struct {
+	kb   int
+	look time.Duration
+}
+
 // A tracer is the tracker that listens to the kernel: each finished write to the
 // disk is an event.
 type tracer struct {
@@ -43,7 +50,7 @@ type tracer struct {
 	mu       sync.Mutex
 	fs       *tracefs
 	in       *instance
-	bufferKB int
+	ring     ring
 	page     []byte
 	seen     int64 // sectors that events told of
 	seen0    int64 // … at begin
@@ -54,11 +61,11 @@ type tracer struct {
 	trouble  string
 }
 
-func newTracer(h host, d disk.Disk, dirty *chunks, bufferKB int) (*tracer, error) {
-	if bufferKB == 0 {
-		bufferKB = traceKB
+func newTracer(h host, d disk.Disk, dirty *chunks, r ring) (*tracer, error) {
+	if r.kb == 0 {
+		r = ring{traceKB, traceLook}
 	}
-	t := &tracer{host: h, name: d.Name, dev: d.Major<<20 | d.Minor, cpus: h.onlineCPUs(), dirty: dirty, bufferKB: bufferKB}
+	t := &tracer{host: h, name: d.Name, dev: d.Major<<20 | d.Minor, cpus: h.onlineCPUs(), dirty: dirty, ring: r}
 	t.prefix = instancePrefix(os.Getpid(), d.Name)
 	var err error
 	if t.opened, err = h.writtenSectors(d.Name); err != nil {
@@ -68,7 +75,7 @@ func newTracer(h host, d disk.Disk, dirty *chunks, bufferKB int) (*tracer, error
 		return nil, err
 	}
 	t.fs.sweep()
-	if t.in, err = newInstance(t.fs, t.prefix, t.dev, bufferKB); err != nil {
+	if t.in, err = newInstance(t.fs, t.prefix, t.dev, r.kb); err != nil {
 		return nil, errors.Join(err, t.fs.close())
 	}
 	t.page = make([]byte, t.in.shape.data.off+t.in.shape.data.size)
@@ -80,7 +87,7 @@ func newTracer(h host, d disk.Disk, dirty *chunks, bufferKB int) (*tracer, error
 // listen empties the buffers until close.
 func (t *tracer) listen() {
 	defer close(t.done)
-	tick := time.NewTicker(traceLook)
+	tick := time.NewTicker(t.ring.look)
 	defer tick.Stop()
 	for {
 		select {
@@ -180,8 +187,8 @@ func (t *tracer) check(counted int64) error {
 
 // renew goes on after a loss.
 func (t *tracer) renew() error {
-	t.bufferKB = min(traceGrowth*t.bufferKB, traceMax)
-	in, err := newInstance(t.fs, t.prefix, t.dev, t.bufferKB)
+	t.ring.kb = min(traceGrowth*t.ring.kb, traceMax)
+	in, err := newInstance(t.fs, t.prefix, t.dev, t.ring.kb)
 	if err != nil {
 		return err
 	}

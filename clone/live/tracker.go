@@ -40,7 +40,7 @@ const (
 func (s *Source) chooseTracker(name string) error {
 	size := s.disk.Size()
 	s.granule = granuleFor(size, smallest, mostChunks)
-	t, err := newTracer(s.host, s.disk.Facts().Disk, newChunks(size, s.granule), s.o.bufferKB)
+	t, err := newTracer(s.host, s.disk.Facts().Disk, newChunks(size, s.granule), s.o.trace)
 	if err == nil && (s.o.method == "" || s.o.method == Traced) {
 		s.method, s.tracker = Traced, t
 		return nil
