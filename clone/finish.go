@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/filesystem"
@@ -33,7 +34,8 @@ func (e *execution) makeSwap(s Step) error {
 }
 
 // check runs the file system's own checker. It replays the journal of a card
-// that lost power.
+// that lost power. What is clean and stays as it is, is not written to: the
+// target can be compared with the image later.
 func (e *execution) check(ctx context.Context, s Step) error {
 	e.Meter.Phase(describe(s), -1)
 	if err := e.writeHeld(); err != nil {
@@ -44,6 +46,11 @@ func (e *execution) check(ctx context.Context, s Step) error {
 		return err
 	}
 	return e.onDevice(ctx, s, "not checked", func(path string) error {
+		if !e.plan.alters(s.Part) {
+			if clean, err := e.Tools.Clean(ctx, fs, path); err != nil || clean {
+				return err
+			}
+		}
 		err := e.Tools.Check(ctx, fs, path)
 		if part, _ := e.plan.Head.Part(s.Part); err != nil && ctx.Err() == nil && part.Why != "" {
 			// All its bytes were copied because it is not understood: no wonder.
@@ -52,6 +59,13 @@ func (e *execution) check(ctx context.Context, s Step) error {
 		}
 		return err
 	})
+}
+
+// alters tells whether a part's file system is changed behind its check: by
+// programs that want it dated.
+func (p *Plan) alters(part int) bool {
+	_, renamed := p.newID(part)
+	return renamed || slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Op == Resize && s.Part == part })
 }
 
 // writeHeld writes the first sector of a disk without a table, which was held

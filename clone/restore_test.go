@@ -44,7 +44,11 @@ func blocksOf(tb testing.TB, path string) *clone.Blocks {
 // restore plans and executes a restore to an image file in a disk's place.
 func restore(ctx context.Context, tb testing.TB, src clone.Source, to string, o clone.Options) (*clone.Report, error) {
 	tb.Helper()
-	head, err := clone.Probe(ctx, src)
+	look := src
+	if f, ok := src.(faulty); ok {
+		look = f.Source // its faults are for what comes behind the plan
+	}
+	head, err := clone.Probe(ctx, look)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,20 @@ func (t Tools) Check(ctx context.Context, fs manifest.FS, path string) error {
 	return nil
 }
 
+// Clean tells whether the checker has nothing to repair at path, and writes
+// nothing; false where only Check can say. Check dates a file system even where
+// it repairs nothing.
+func (t Tools) Clean(ctx context.Context, fs manifest.FS, path string) (bool, error) {
+	if !IsExt(fs.Type) || fs.Dirty {
+		return false, nil
+	}
+	_, code, err := t.Run(ctx, "e2fsck", "-f", "-n", path)
+	if err != nil {
+		return false, fmt.Errorf("e2fsck -f -n %s: %w", path, err)
+	}
+	return code == 0, nil
+}
+
 func (t Tools) checkExt(ctx context.Context, path string) error {
 	args := []string{"-f", "-y", path}
 	out, code, err := t.Run(ctx, "e2fsck", args...)
