@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,10 @@ func TestDemoLive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	follow(ctx, w, board, "as of one instant", "exit 0")
+	follow(ctx, w, board, "as of one instant")
+	if line, err := board.Line(ctx, "exit "); err != nil || !strings.Contains(line, "exit 0") {
+		t.Fatalf("the backup ended with %q, %v", line, err)
+	}
 	if err := board.Send("kill %1; poweroff\n"); err != nil {
 		t.Fatal(err)
 	}

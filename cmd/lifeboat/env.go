@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -57,7 +58,13 @@ func hostEnv() *env {
 func (e *env) close() { e.show.stop() }
 
 // logf tells what is going on: above the line that shows the progress.
-func (e *env) logf(format string, args ...any) { e.show.logf(format, args...) }
+func (e *env) logf(format string, args ...any) {
+	if e.show == nil && !e.json {
+		fmt.Fprintf(e.stderr, format+"\n", args...)
+		return
+	}
+	e.show.logf(format, args...)
+}
 
 func (e *env) runner() clone.Runner {
 	return clone.Runner{Tools: e.tools, Meter: e.meter, Logf: e.logf, Clock: e.clock}
