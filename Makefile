@@ -5,7 +5,7 @@
 
 SHELL = /bin/bash
 .DEFAULT_GOAL = build
-.PHONY: build arm64 arm check test test-long fuzz cards demo bench help
+.PHONY: build arm64 arm check test test-long fuzz cards demo help
 
 staticcheck = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 static = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w'
@@ -52,11 +52,8 @@ demo: ## the main job on emulated hardware: a board restores its card and boots
 	testdata/need.sh demo
 	testdata/need.sh debs
 	testdata/need.sh root >/dev/null
-	CI=true go test -count=1 -timeout 20m -run TestDemo -v ./cmd/lifeboat
-
-bench: ## the comparison with other tools
-	testdata/need.sh test
-	CI=true go test -run '^$$' -bench . -benchtime 1x -timeout 2h ./cmd/lifeboat
+	mkdir -p out/demo
+	CI=true go test -count=1 -timeout 60m -run TestDemo -v -artifacts -outputdir $(CURDIR)/out/demo ./cmd/lifeboat
 
 help:
 	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1\t/p' Makefile | expand -t 12

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"lifeboat/internal/fixture"
 	"lifeboat/internal/vmtest"
+	"lifeboat/netboot"
 )
 
 const jobText = `version = 1
@@ -26,7 +28,7 @@ sha256 = %q
 // not in a way that it may obey: a sentence, nothing written, and the menu.
 func TestBoardRefusals(t *testing.T) {
 	fixture.Root(t)
-	fixture.Need(t, "qemu-system-aarch64", "dnsmasq")
+	fixture.Need(t, "qemu-system-aarch64", "dnsmasq", "mcopy")
 	w := newWorkshop(t)
 	tftp := filepath.Join(w.dir, "tftp")
 	w.run("rescue", "build", "--from", fixture.Debs(t), "--program", w.arm64, "--boards", "virt", "--trust", w.public, "--netboot", tftp)
@@ -35,23 +37,29 @@ func TestBoardRefusals(t *testing.T) {
 	for name, c := range map[string]struct {
 		files func(dir string) // what the server has
 		dhcp  bool
+		done  bool // the job is recorded on the disk
 		says  []string
 	}{
-		"no DHCP": {func(string) {}, false, []string{"DHCP", "Trying again"}},
-		"no job":  {func(string) {}, true, []string{"no job for this board"}},
-		"unsigned": {func(dir string) { w.write(filepath.Join(dir, "job.toml"), []byte(any)) }, true,
+		"no DHCP": {func(string) {}, false, false, []string{"DHCP", "Trying again"}},
+		"no job":  {func(string) {}, true, false, []string{"no job for this board"}},
+		"unsigned": {func(dir string) { w.write(filepath.Join(dir, "job.toml"), []byte(any)) }, true, false,
 			[]string{"is not obeyed"}},
-		"other board": {func(dir string) { w.job(dir, other) }, true, []string{"is for another board"}},
+		"other board": {func(dir string) { w.job(dir, other) }, true, false, []string{"is for another board"}},
+		"done before": {func(dir string) { w.job(dir, any) }, true, true, []string{"is not done again"}},
 		"HTML": {func(dir string) {
 			w.job(dir, any)
 			w.write(filepath.Join(dir, "card.img.zst"), []byte("<!DOCTYPE html><html><body>Please log in</body></html>"))
-		}, true, []string{"HTML", "Trying again"}},
+		}, true, false, []string{"HTML", "Trying again"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := limit(t, 5*time.Minute)
 			w.TB = t
 			dir, disk := t.TempDir(), fixture.Sparse(t, "disk.img", 1<<30)
 			c.files(dir)
+			if c.done {
+				disk = doneCard(t)
+			}
+			before := w.sum(disk)
 			net := vmtest.NewNetwork(t)
 			if c.dhcp {
 				serveFolder(t, net, dir)
@@ -69,11 +77,26 @@ func TestBoardRefusals(t *testing.T) {
 				t.Error(err)
 			}
 			board.PowerOff()
-			if used := fixture.Run(t, "du", "-k", disk); !strings.HasPrefix(used, "0\t") {
-				t.Errorf("the disk was written to: %s", used)
+			if w.sum(disk) != before {
+				t.Error("the disk was written to")
 			}
 		})
 	}
+}
+
+// doneCard is a card that the job has made already.
+func doneCard(t *testing.T) string {
+	t.Helper()
+	record, err := netboot.Record(nil, netboot.Done{ID: "refused", Date: time.Unix(1e9, 0).UTC()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, card := filepath.Join(t.TempDir(), netboot.RecordFile), fixture.Card(t, "pi-mbr-fat-ext4")
+	if err := os.WriteFile(file, record, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	fixture.Run(t, "mcopy", "-i", card+"@@4M", file, "::")
+	return card
 }
 
 func serveFolder(t *testing.T, net *vmtest.Network, dir string) {

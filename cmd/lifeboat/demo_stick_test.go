@@ -37,9 +37,10 @@ func stickRescue(t *testing.T, machine, name string) {
 	w.run("backup", card, packed)
 	job := filepath.Join(w.dir, "job.toml")
 	w.write(job, []byte("version = 1\nid = \"stick\"\naction = \"restore\"\n[source]\nurl = \"card.img.zst\"\n[target]\nslot = \"sd\"\n"))
-	stick := filepath.Join(w.dir, "rescue.img")
-	w.run("rescue", "build", "--from", fixture.Debs(t), "--program", w.arm64, "--boards", name, "--job", job, "--image", packed, stick)
-	w.reportf("a rescue stick: %s", w.size(stick))
+	medium, stick := filepath.Join(w.dir, "rescue.img"), fixture.Sparse(t, "stick.img", 256<<20)
+	w.run("rescue", "build", "--from", fixture.Debs(t), "--program", w.arm64, "--boards", name, "--job", job, "--image", packed, medium)
+	w.reportf("a rescue medium: %s", w.size(medium))
+	w.run("rescue", "write", medium, stick)
 
 	kernel := w.firmware(stick, name)
 	dtb := vmtest.DTB(t, machine) // fit for QEMU; the name is the firmware's choice
