@@ -26,6 +26,7 @@ func TestExact(t *testing.T) {
 		{"traced", live.Traced, nil},
 		{"traced, as on a Raspberry Pi", live.Traced, []string{"-O", "^64bit,^huge_file,^metadata_csum"}},
 		{"traced, small blocks", live.Traced, []string{"-b", "1024"}},
+		{"traced, as ext3", live.Traced, []string{"-O", "^extents,^64bit,^flex_bg,^metadata_csum,^huge_file"}},
 		{"compared", live.Compared, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

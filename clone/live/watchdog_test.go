@@ -139,8 +139,8 @@ func TestLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tries != 2 || tail.Live.FrozenMS < 1500 {
-		t.Errorf("frozen %d times, for %d ms: want twice, the first for two seconds", tries, tail.Live.FrozenMS)
+	if tries < 2 || tail.Live.FrozenMS < 1500 {
+		t.Errorf("frozen %d times, for %d ms: want again after the first, which took two seconds", tries, tail.Live.FrozenMS)
 	}
 	c.judge(t, image, truth)
 	if after := valuesOf(t, s.Settings()); !maps.Equal(before, after) {
