@@ -18,7 +18,9 @@ type Comparison struct {
 }
 
 // Compare reads all that the source has in use and holds it against the same
-// places of r. An error says that one of the two could not be read.
+// places of r. Of a source that does not know what it has in use, zeros count
+// where the maps of r say that they are in use. An error says that one of the
+// two could not be read.
 func Compare(ctx context.Context, s Source, h *manifest.Head, r io.ReaderAt, m *progress.Meter) (*Comparison, error) {
 	c := &comparing{r: r}
 	m.Phase("compare", h.Used())
@@ -29,6 +31,13 @@ func Compare(ctx context.Context, s Source, h *manifest.Head, r io.ReaderAt, m *
 	if _, err := Copy(ctx, s, all, c, m); err != nil {
 		return nil, err
 	}
+	zeros := c.zeros
+	if h.Used() < 0 {
+		if _, used, err := surveyTable(r, h.Table, h.Size, h.Sector); err == nil {
+			zeros = zeros.Intersect(used)
+		}
+	}
+	c.Differing = c.Differing.Union(zeros)
 	return &c.Comparison, nil
 }
 
@@ -44,7 +53,8 @@ func CheckSource(ctx context.Context, s Source, h *manifest.Head, m *progress.Me
 // comparing is a sink that compares.
 type comparing struct {
 	Comparison
-	r io.ReaderAt
+	r     io.ReaderAt
+	zeros extent.Set // where the source has zeros, and r has not
 }
 
 var _ Sink = (*comparing)(nil)
@@ -77,9 +87,12 @@ func (c *comparing) compare(e extent.Extent, want []byte) error {
 	}
 	for n := 0; n < len(have); n += compareGranule {
 		end := min(n+compareGranule, len(have))
-		same := want == nil && extent.IsZero(have[n:end]) || want != nil && bytes.Equal(have[n:end], want[n:end])
-		if !same {
-			c.Differing = add(c.Differing, extent.Extent{Off: e.Off + int64(n), Len: int64(end - n)})
+		here := extent.Extent{Off: e.Off + int64(n), Len: int64(end - n)}
+		switch {
+		case want == nil && !extent.IsZero(have[n:end]):
+			c.zeros = add(c.zeros, here)
+		case want != nil && !bytes.Equal(have[n:end], want[n:end]):
+			c.Differing = add(c.Differing, here)
 		}
 	}
 	return nil
