@@ -36,5 +36,12 @@ func Tracing(pid int, disk string) ([]string, error) {
 	return filepath.Glob(filepath.Join(t.dir, "instances", instancePrefix(pid, disk)+"*"))
 }
 
+// Disarm takes the means to thaw from a source.
+func (s *Source) Disarm() {
+	for _, h := range s.freezer.mounts {
+		h.dir.Close()
+	}
+}
+
 // Swap is where the disk is swapped to.
 func (s *Source) Swap() extent.Set { return s.swap }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -96,25 +97,25 @@ func syncAll(mounts []held) error {
 func (f *freezer) freeze() error {
 	for i, h := range f.mounts {
 		if err := freezeFS(h.dir); err != nil {
-			err = fmt.Errorf("freeze %s: %w", h.point, err)
-			for j := i - 1; j >= 0; j-- {
-				err = errors.Join(err, thawFS(f.mounts[j].dir))
-			}
-			return err
+			return errors.Join(fmt.Errorf("freeze %s: %w", h.point, err), thawAll(f.mounts[:i]))
 		}
 	}
 	return nil
 }
 
-// errThawed says that a file system was not frozen any more.
+// errThawed says that a file system could not be thawed: it was not frozen any
+// more.
 var errThawed = errors.New("it was thawed meanwhile")
 
 // thaw thaws all. An error means that one of them was not frozen all the time.
-func (f *freezer) thaw() error {
+func (f *freezer) thaw() error { return thawAll(f.mounts) }
+
+// thawAll thaws in the order opposite to that of freezing.
+func thawAll(mounts []held) error {
 	var errs []error
-	for i := len(f.mounts) - 1; i >= 0; i-- {
-		if err := thawFS(f.mounts[i].dir); err != nil {
-			errs = append(errs, fmt.Errorf("thaw %s: %w (%w)", f.mounts[i].point, errThawed, err))
+	for _, h := range slices.Backward(mounts) {
+		if err := thawFS(h.dir); err != nil {
+			errs = append(errs, fmt.Errorf("thaw %s: %w (%w)", h.point, errThawed, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -150,10 +151,16 @@ func (s *Source) still(ctx context.Context, limit time.Duration, do func() error
 		return errors.Join(err, unlockMemory())
 	}
 	start := time.Now()
-	err := s.freezer.freeze()
-	if err == nil {
+	thawed := s.freezer.freeze()
+	var err error
+	if thawed == nil {
 		err = do()
-		err = errors.Join(s.freezer.thaw(), err)
+		thawed = s.freezer.thaw()
+	}
+	err = errors.Join(thawed, err)
+	if errors.Is(thawed, errThawed) {
+		// Whatever went wrong: the watchdog has descriptors of its own.
+		err = errors.Join(err, s.guard.tell(order{Undo: true}))
 	}
 	s.frozen += time.Since(start)
 	return errors.Join(err, s.guard.tell(order{Thawed: true}), unlockMemory())

@@ -88,6 +88,9 @@ func (g *guard) obey(o order) {
 	if o.Freeze > 0 {
 		g.frozen, g.late = true, time.After(o.Freeze)
 	}
+	if o.Undo {
+		g.thaw()
+	}
 	if o.Thawed {
 		g.frozen, g.late = false, nil
 	}
@@ -96,14 +99,19 @@ func (g *guard) obey(o order) {
 // undo thaws and sets back. To thaw what is not frozen is an error without
 // consequences: the parent may have come that far.
 func (g *guard) undo() error {
+	g.thaw()
+	err := setAll(g.restore)
+	g.restore = nil
+	return err
+}
+
+func (g *guard) thaw() {
 	if g.frozen {
 		for i := len(g.mounts) - 1; i >= 0; i-- { // the root is the last one
 			_ = thawFS(g.mounts[i])
 		}
 	}
-	err := setAll(g.restore)
-	g.frozen, g.late, g.restore = false, nil, nil
-	return err
+	g.frozen, g.late = false, nil
 }
 
 // release lets go of the file systems, so that they can be unmounted.

@@ -19,6 +19,7 @@ type order struct {
 	Mounts  int           `json:"mounts,omitempty"`  // folders, from descriptor 3 on
 	Restore []setting     `json:"restore,omitempty"` // limits to be set back, in this order
 	Freeze  time.Duration `json:"freeze,omitempty"`  // thaw after this time
+	Undo    bool          `json:"undo,omitempty"`    // thaw now
 	Thawed  bool          `json:"thawed,omitempty"`  // nothing is frozen any more
 	Trace   string        `json:"trace,omitempty"`   // trace instances with this prefix go in the end
 	Free    bool          `json:"free,omitempty"`    // no limit is set any more

@@ -165,3 +165,28 @@ func TestGivesUp(t *testing.T) {
 		t.Errorf("settings were %v and are %v", before, after)
 	}
 }
+
+// TestCannotThaw loses the means to thaw within the freeze: the watchdog has its
+// own.
+func TestCannotThaw(t *testing.T) {
+	t.Parallel()
+	c := newCard(t)
+	var s *live.Source
+	s = c.open(t, options(t).WithFrozen(func() error {
+		s.Disarm()
+		return nil
+	}))
+	if _, err := save(t, s, filepath.Join(t.TempDir(), "image")); err == nil {
+		t.Error("it went on without the means to freeze")
+	}
+	wrote := make(chan error, 1)
+	go func() { wrote <- os.WriteFile(filepath.Join(c.dir, "file"), nil, 0o600) }()
+	select {
+	case err := <-wrote:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it stays frozen")
+	}
+}
