@@ -1,0 +1,100 @@
+package fit
+
+import (
+	"sort"
+
+	"lifeboat/clone/extent"
+)
+
+// An Answer tells whether a file system fits in a smaller part. It is a rule,
+// computed from maps alone: measured, it asks for at most 0.2 % more than
+// resize2fs does. Only a plan (Options.From) knows exactly.
+type Answer struct {
+	Fits          bool
+	MissingBytes  int64 // more would be needed; 0 where enough
+	MissingInodes int64 // more files there are than a part of that size can hold
+	Min           int64 // smallest size that the rule passes, bytes
+}
+
+// What resize2fs leaves alone: resize2fs.c of e2fsprogs 1.47.0, adjust_fs_info
+// drops a last group with fewer blocks than its tables and 50 more.
+const (
+	lastGroupRoom = 50
+	slackBlocks   = 50
+	treeShare     = 500 // extent trees grow by so much of what moves
+)
+
+// Need tells whether f fits in size bytes.
+func Need(f *Facts, size int64) Answer {
+	n := newNeed(f)
+	blocks, inodes := n.missing(size / f.Block)
+	return Answer{
+		Fits:         blocks <= 0 && inodes <= 0,
+		MissingBytes: max(0, blocks) * f.Block, MissingInodes: max(0, inodes),
+		Min: n.minimum() * f.Block,
+	}
+}
+
+// A need is the rule, prepared.
+type need struct {
+	*Facts
+	nontable extent.Set
+	inodes   int64
+}
+
+func newNeed(f *Facts) need {
+	return need{f, f.Used.Subtract(f.Tables), f.usedInodes}
+}
+
+// minimum is the smallest number of blocks that the rule passes. The rule is not
+// quite monotonic: what it passes below a size that it refuses does not count.
+func (n need) minimum() int64 {
+	low := n.geo.first + 2*slackBlocks
+	return low + int64(sort.Search(int(n.geo.blocks-low), func(i int) bool {
+		blocks, inodes := n.missing(low + int64(i))
+		return blocks <= 0 && inodes <= 0
+	}))
+}
+
+// missing counts the blocks and inodes that a size of so many blocks lacks.
+func (n need) missing(blocks int64) (missingBlocks, missingInodes int64) {
+	g := &n.geo
+	blocks = g.usable(blocks)
+	groups := g.groupCount(blocks)
+	inside := extent.Extent{Off: 0, Len: blocks * g.block}
+	moved := (n.nontable.Bytes() - n.nontable.Clip(inside).Bytes()) / g.block
+	// Tables of groups that go are kept where they are while others move.
+	need := n.nontable.Bytes()/g.block + n.Tables.Clip(inside).Bytes()/g.block
+	for _, x := range g.groups[:min(groups, int64(len(g.groups)))] {
+		if x.blockBitmap >= blocks {
+			need++
+		}
+		if x.inodeBitmap >= blocks {
+			need++
+		}
+		if x.inodeTable+g.tableBlocks() > blocks {
+			need += g.tableBlocks()
+		}
+	}
+	need += slackBlocks
+	if g.incompat&incompatExtents != 0 {
+		need += moved / treeShare
+	}
+	return need - blocks, n.inodes - groups*g.inodesPerGroup
+}
+
+// usable is what resize2fs makes of a size of so many blocks.
+func (g *geometry) usable(blocks int64) int64 {
+	for {
+		groups := g.groupCount(blocks)
+		rest := (blocks - g.first) % g.perGroup
+		least := 2 + g.tableBlocks() + lastGroupRoom
+		if g.hasSuper(groups - 1) {
+			least += 1 + g.descBlocks(groups) + g.reserved
+		}
+		if groups <= 1 || rest == 0 || rest >= least {
+			return blocks
+		}
+		blocks -= rest
+	}
+}
