@@ -12,6 +12,7 @@ import (
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/progress"
 )
 
 // Op is what a step does.
@@ -162,8 +163,8 @@ func (p *Plan) fit(o Options) error {
 
 func tooSmall(t Target, missing int64, err error) error {
 	return &Refusal{
-		fmt.Errorf("%s is too small: %d bytes are missing: %w", t.Path, missing, err),
-		"take a card that is larger by that much",
+		fmt.Errorf("%s is too small: %w", t.Path, err),
+		fmt.Sprintf("take a card that is larger by %s", progress.Bytes(missing)),
 	}
 }
 
@@ -254,6 +255,18 @@ func (p *Plan) eachPart(do func(part manifest.Part, dst extent.Extent)) {
 
 func checkable(fsType string) bool {
 	return fsType == "vfat" || mayGrow(fsType)
+}
+
+// Programs are those of other people that Execute will start.
+func (p *Plan) Programs() []string {
+	var names []string
+	for _, s := range p.Steps {
+		if part, ok := p.Head.Part(s.Part); ok && (s.Op == Check || s.Op == Resize) {
+			names = append(names, filesystem.Programs(part.FS.Type)...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Want is what Execute reads of the source.

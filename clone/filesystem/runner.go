@@ -48,6 +48,12 @@ func Exec(ctx context.Context, name string, args ...string) (output []byte, code
 	return out.b, exit.ExitCode(), nil
 }
 
+// Have tells whether Exec would find a program.
+func Have(name string) bool {
+	_, err := find(name)
+	return err == nil
+}
+
 func find(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err == nil {

@@ -38,6 +38,18 @@ func (t Tools) Check(ctx context.Context, fs manifest.FS, path string) error {
 	return nil
 }
 
+// Programs are those that Tools call for a type of file system. "" stands for
+// one that is not known yet, which may turn out to be ext.
+func Programs(fsType string) []string {
+	switch {
+	case fsType == "" || IsExt(fsType):
+		return []string{"e2fsck", "resize2fs", "tune2fs"}
+	case fsType == "vfat":
+		return []string{"fsck.vfat"}
+	}
+	return nil
+}
+
 // Clean tells whether the checker has nothing to repair at path, and writes
 // nothing; false where only Check can say. Check dates a file system even where
 // it repairs nothing.

@@ -49,7 +49,7 @@ func TestBoardRefusals(t *testing.T) {
 		"HTML": {func(dir string) {
 			w.job(dir, any)
 			w.write(filepath.Join(dir, "card.img.zst"), []byte("<!DOCTYPE html><html><body>Please log in</body></html>"))
-		}, true, false, []string{"HTML", "Trying again"}},
+		}, true, false, []string{"sends a web page", "Trying again"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := limit(t, 5*time.Minute)

@@ -176,6 +176,19 @@ func seenInCapture(t *testing.T, path string, texts ...string) {
 	}
 }
 
+// editConf edits what U-Boot reads of a card.
+func (w *workshop) editConf(card string, edit func(text string) string) {
+	w.Helper()
+	conf, image := filepath.Join(w.dir, "extlinux.conf"), card+"@@4M"
+	fixture.Run(w, "mcopy", "-o", "-i", image, "::extlinux/extlinux.conf", conf)
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.write(conf, []byte(edit(string(text))))
+	fixture.Run(w, "mcopy", "-o", "-i", image, conf, "::extlinux/extlinux.conf")
+}
+
 // wrongDigit holds that one wrong digit in a PARTUUID is found by inspect, and
 // is what keeps the card from booting.
 func (w *workshop) wrongDigit(ctx context.Context, disk string) {
@@ -185,16 +198,7 @@ func (w *workshop) wrongDigit(ctx context.Context, disk string) {
 	if id[0] == '0' {
 		wrong = "1" + id[1:]
 	}
-	conf := filepath.Join(w.dir, "extlinux.conf")
-	image := disk + "@@4M"
-	fixture.Run(w, "mcopy", "-o", "-i", image, "::extlinux/extlinux.conf", conf)
-	text, err := os.ReadFile(conf)
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.write(conf, []byte(strings.ReplaceAll(string(text), id, wrong)))
-	fixture.Run(w, "mcopy", "-o", "-i", image, conf, "::extlinux/extlinux.conf")
-
+	w.editConf(disk, func(text string) string { return strings.ReplaceAll(text, id, wrong) })
 	if out, code := w.try("inspect", disk); code != exitReserved || !strings.Contains(out, wrong) {
 		w.Errorf("inspect of a card with a wrong PARTUUID: exit code %d\n%s", code, out)
 	}

@@ -30,7 +30,7 @@ func runDisks(e *env) error {
 		return err
 	}
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(all)
+		return json.NewEncoder(e.stdout).Encode(diskLines(all))
 	}
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "DISK\tSIZE\tBUS\tMODEL\tHOLDS\tUSED BY\tWORD")
@@ -39,6 +39,35 @@ func runDisks(e *env) error {
 			strings.TrimSpace(f.Disk.Model+" "+f.Disk.Serial), f.Holds, usersOf(f), f.Word)
 	}
 	return w.Flush()
+}
+
+// A diskLine is a disk as --json tells it. Sizes are bytes.
+type diskLine struct {
+	Path      string   `json:"path"`
+	Size      int64    `json:"size"`
+	Sector    int64    `json:"sector"`
+	Bus       string   `json:"bus"`
+	Slot      string   `json:"slot,omitempty"`
+	Model     string   `json:"model,omitempty"`
+	Serial    string   `json:"serial,omitempty"`
+	Removable bool     `json:"removable"`
+	ReadOnly  bool     `json:"read_only"`
+	Holds     string   `json:"holds"`
+	Users     []string `json:"users"`
+	Word      string   `json:"word"`
+}
+
+func diskLines(all []disk.Facts) []diskLine {
+	lines := []diskLine{}
+	for _, f := range all {
+		d := f.Disk
+		line := diskLine{d.Path, d.Size, d.Sector, d.Bus, d.Slot, d.Model, d.Serial, d.Removable, d.ReadOnly, f.Holds, []string{}, f.Word}
+		for _, u := range f.Users {
+			line.Users = append(line.Users, u.String())
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // lookAtDisks looks at every disk there is. One that goes away meanwhile, or

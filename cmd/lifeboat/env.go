@@ -26,6 +26,7 @@ type env struct {
 	terminal bool // a person is there to answer
 	sys      *disk.Sys
 	tools    filesystem.Tools
+	have     func(program string) bool
 	client   *http.Client
 	clock    func() time.Time
 	random   io.Reader
@@ -47,6 +48,7 @@ func hostEnv() *env {
 		terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		sys:      disk.Host(),
 		tools:    filesystem.Tools{Run: filesystem.Exec},
+		have:     filesystem.Have,
 		client:   store.NewClient(),
 		clock:    time.Now,
 		random:   rand.Reader,

@@ -108,6 +108,9 @@ func (e *env) build(ctx context.Context, sources []initramfs.Source, o buildOpti
 		return err
 	}
 	defer program.Close()
+	if err := forBoards(program); err != nil {
+		return err
+	}
 	if e.dry {
 		return e.tellSupport(ctx, sources, program)
 	}

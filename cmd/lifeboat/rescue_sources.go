@@ -135,6 +135,21 @@ func machineOf(program *os.File) (elf.Machine, error) {
 	return f.Machine, nil
 }
 
+// forBoards refuses a program that no board could run.
+func forBoards(program *os.File) error {
+	m, err := machineOf(program)
+	if err != nil {
+		return err
+	}
+	if m == elf.EM_AARCH64 || m == elf.EM_ARM {
+		return nil
+	}
+	return &clone.Refusal{
+		Err:  fmt.Errorf("%s is a program for %s, and boards have ARM processors", program.Name(), m),
+		Hint: "give the lifeboat binary for arm64 with --program; make arm64 builds it",
+	}
+}
+
 // publicKey is a minisign key, given as its text or its file.
 func publicKey(arg string) (string, error) {
 	text := []byte(arg)

@@ -113,6 +113,9 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 	if err := e.showPlan(plan); err != nil || e.dry {
 		return err
 	}
+	if err := e.needPrograms(plan); err != nil {
+		return err
+	}
 	consent := o.consent
 	if consent == nil {
 		consent = e.consent(o.yes)
@@ -143,6 +146,20 @@ func usable(f disk.Facts, src *origin) error {
 		return &disk.InUseError{Path: f.Disk.Path, Users: f.Users}
 	case f.Disk.ReadOnly:
 		return &disk.ReadOnlyError{Path: f.Disk.Path}
+	}
+	return nil
+}
+
+// needPrograms refuses before the first write what would stop for want of a
+// checker.
+func (e *env) needPrograms(p *clone.Plan) error {
+	for _, name := range p.Programs() {
+		if !e.have(name) {
+			return &clone.Refusal{
+				Err:  fmt.Errorf("the restored disk is to be checked by %s, which is not installed here", name),
+				Hint: "install e2fsprogs and dosfstools",
+			}
+		}
 	}
 	return nil
 }
