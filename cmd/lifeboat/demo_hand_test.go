@@ -33,6 +33,7 @@ func TestDemoByHand(t *testing.T) {
 	})
 	p := person{ctx, w, board}
 	p.restores(stick)
+	p.saves()
 	p.looksAround()
 	p.say("What shall be done?", "6") // reboot
 	if err := board.Wait(ctx); err != nil {
@@ -93,6 +94,16 @@ func (p person) restores(stick string) {
 	p.say("Which disk is to be overwritten?", "1")
 	p.say("to go on: ", word[1])
 	p.sees("verified")
+}
+
+// saves brings the restored disk back to the stick.
+func (p person) saves() {
+	p.Helper()
+	p.say("What shall be done?", "3")
+	p.say("Which disk is to be saved?", "2") // behind the stick
+	p.say("Save to which part?", "1")
+	p.say("Name of the backup", "again.img.zst")
+	p.sees("again.img.zst: ")
 }
 
 // looksAround checks the disk, pulls the stick, and has a look at the shell.

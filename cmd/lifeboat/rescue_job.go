@@ -74,9 +74,6 @@ func (r *rescuer) findJob(ctx context.Context) (*netboot.Found, error) {
 		places = append(places, r.info.JobURL)
 	}
 	found, err := netboot.Find(ctx, nil, places, netboot.Trust{Keys: r.info.Keys, Network: r.info.TrustNetwork})
-	if errors.Is(err, netboot.ErrNoJob) {
-		return nil, fmt.Errorf("%w: %w", errIdle, err)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +105,7 @@ func (r *rescuer) do(ctx context.Context, g *gate, found *netboot.Found) error {
 	if err != nil {
 		return err
 	}
-	r.sayf("job %s: %s → %s in %s; press Enter to stop it", job.ID, o.from, o.to, lastChance)
+	r.sayf("job %s: %s → %s in %s; press Enter to stop it", job.ID, shown(o.from), o.to, lastChance)
 	pause(ctx, lastChance)
 	if err := g.close(ctx); err != nil {
 		return err
@@ -142,7 +139,7 @@ func (r *rescuer) jobOptions(found *netboot.Found, f disk.Facts) (restoreOptions
 	if err != nil {
 		return restoreOptions{}, fmt.Errorf("job %s: %w", job.ID, err)
 	}
-	record, err := netboot.Record(nil, netboot.Done{ID: job.ID, Date: r.env.clock().UTC(), Source: from, Digest: job.Source.SHA256})
+	record, err := netboot.Record(nil, netboot.Done{ID: job.ID, Date: r.env.clock().UTC(), Source: shown(from), Digest: job.Source.SHA256})
 	if err != nil {
 		return restoreOptions{}, err
 	}

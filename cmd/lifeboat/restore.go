@@ -165,7 +165,7 @@ func (e *env) needPrograms(p *clone.Plan) error {
 }
 
 func (e *env) planOptions(o restoreOptions) (clone.Options, error) {
-	opts := clone.Options{From: o.from, IDs: clone.IDs(o.ids), NoVerify: o.noVerify, Random: e.random, Stamp: o.stamp}
+	opts := clone.Options{From: shown(o.from), IDs: clone.IDs(o.ids), NoVerify: o.noVerify, Random: e.random, Stamp: o.stamp}
 	if opts.IDs != clone.KeepIDs && opts.IDs != clone.NewIDs {
 		return opts, usage("--ids is keep or new, not %q", o.ids)
 	}

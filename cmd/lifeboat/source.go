@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 
@@ -31,8 +32,9 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 	if err != nil {
 		return nil, err
 	}
+	src.place = shown(place)
 	if src.head, err = clone.Probe(ctx, src.Source); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), src.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", src.place, err), src.Close())
 	}
 	if size := src.head.Size; size%imageSector != 0 {
 		no := &clone.Refusal{
@@ -46,6 +48,14 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 
 // imageSector is what an image counts in, as cards do.
 const imageSector = 512
+
+// shown is a place as it may be printed: without the password of an address.
+func shown(place string) string {
+	if u, err := url.Parse(place); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return place
+}
 
 func (e *env) openSource(ctx context.Context, place string, o image.Options) (*origin, error) {
 	isDisk, err := e.isDisk(place)
