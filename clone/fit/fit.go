@@ -79,9 +79,6 @@ type Parker struct {
 // New makes a Parker. It touches nothing.
 func New(o Options) (*Parker, error) {
 	f := o.Facts
-	if err := f.Refuse(); err != nil {
-		return nil, err
-	}
 	if o.Memory <= 0 {
 		o.Memory = DefaultMemory
 	}
@@ -98,8 +95,12 @@ func New(o Options) (*Parker, error) {
 // superBlock is the number of the block that holds the superblock.
 func superBlock(block int64) int64 { return superOff / block }
 
-// Start makes the target unfit to be mounted. It is the first write.
+// Start asks whether the programs at hand know the file system, and makes the
+// target unfit to be mounted: the first write. *RefusedError comes before it.
 func (p *Parker) Start(ctx context.Context) error {
+	if err := p.o.Facts.Supported(ctx, p.o.Run); err != nil {
+		return err
+	}
 	bs := p.o.Facts.Block
 	if err := p.o.To.WriteZeros(ctx, extent.Extent{Off: 0, Len: (superBlock(bs) + 1) * bs}); err != nil {
 		return fmt.Errorf("destroy the old superblock: %w", err)

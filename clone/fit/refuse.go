@@ -2,6 +2,7 @@ package fit
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
@@ -38,13 +39,14 @@ func (e *NoRoomError) Error() string {
 }
 func (e *NoRoomError) Unwrap() error { return e.Err }
 
-// Refuse is a *RefusedError where the file system has what resize2fs does not
-// make smaller.
-func (f *Facts) Refuse() error {
-	switch {
-	case f.geo.compat&compatStableInodes != 0:
-		return &RefusedError{StableInodes, "its feature stable_inodes forbids new inode numbers (encrypted files need theirs)"}
-	case f.geo.compat&compatJournal != 0 && f.geo.journalInode == 0:
+// refuse is a *RefusedError where a superblock says what resize2fs does not make
+// smaller.
+func refuse(super []byte) error {
+	le := binary.LittleEndian
+	switch compat := le.Uint32(super[offCompat:]); {
+	case compat&compatStableInodes != 0:
+		return &RefusedError{StableInodes, "its feature stable_inodes forbids new inode numbers: its encrypted files need theirs"}
+	case compat&compatJournal != 0 && le.Uint32(super[offJournalInode:]) == 0:
 		return &RefusedError{ExternalJournal, "its journal lies on another disk"}
 	}
 	return nil

@@ -97,11 +97,19 @@ type Facts struct {
 	super      []byte
 }
 
-// Survey reads the facts from a part of size bytes. *RefusedError means that it
-// is not certain what is in use; all other errors are the reader's.
+// Survey reads the facts from a part of size bytes. *RefusedError means that
+// resize2fs would not make it smaller, or that it is not certain what is in use;
+// all other errors are the reader's.
 func Survey(r io.ReaderAt, size int64) (*Facts, error) {
+	f := &Facts{super: make([]byte, superSize)}
 	fs, err := ext4.Open(r, size)
 	var used extent.Set
+	if err == nil {
+		err = readFull(r, f.super, superOff)
+	}
+	if err == nil {
+		err = refuse(f.super)
+	}
 	if err == nil {
 		used, err = fs.Used()
 	}
@@ -115,11 +123,8 @@ func Survey(r io.ReaderAt, size int64) (*Facts, error) {
 		return nil, err
 	}
 	s := fs.Super()
-	f := &Facts{Block: s.Block, Size: s.Size, Dirty: s.Dirty, usedInodes: s.Inodes - s.FreeInodes, super: make([]byte, superSize)}
+	f.Block, f.Size, f.Dirty, f.usedInodes = s.Block, s.Size, s.Dirty, s.Inodes-s.FreeInodes
 	f.Used = used.Align(s.Block, s.Size)
-	if err := readFull(r, f.super, superOff); err != nil {
-		return nil, fmt.Errorf("superblock: %w", err)
-	}
 	if f.geo, err = parseGeometry(f.super, s.Size); err != nil {
 		return nil, err
 	}
@@ -140,7 +145,7 @@ func parseGeometry(b []byte, size int64) (geometry, error) {
 		inodes: u32(offInodes), inodesPerGroup: u32(offInodesPerGroup), inodeSize: 128, firstInode: 11, descSize: 32, metaBG: 1 << 40,
 		compat: le.Uint32(b[offCompat:]), incompat: le.Uint32(b[offIncompat:]), ro: le.Uint32(b[offRO:]),
 		reserved: u16(offReservedGDT), backups: [2]int64{u32(offBackupGroups), u32(offBackupGroups + 4)},
-		journalInode: le.Uint32(b[offJournalInode:]), seed: crc32c(^uint32(0), b[offUUID:offUUID+16]),
+		seed: crc32c(^uint32(0), b[offUUID:offUUID+16]),
 	}
 	if u32(offRevision) > 0 {
 		g.inodeSize, g.firstInode = u16(offInodeSize), u32(offFirstInode)

@@ -1,0 +1,107 @@
+package fit_test
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"lifeboat/clone/fit"
+	"lifeboat/internal/fixture"
+)
+
+// TestNeed holds the rule against resize2fs: what it passes fits, and what it
+// refuses by more than a hundredth does not.
+func TestNeed(t *testing.T) {
+	t.Parallel()
+	for _, r := range recipes() {
+		if r.name != "rpi" && r.name != "1k" && r.name != "ext3" {
+			continue
+		}
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			r.data /= 3
+			facts := survey(t, r.make(t))
+			least := fit.Need(facts, facts.Size).Min
+			at := fit.Need(facts, least)
+			if !at.Fits || at.MissingBytes != 0 || at.MissingInodes != 0 {
+				t.Errorf("at its own minimum %d: got %+v", least, at)
+			}
+			small := (least - least/100) / facts.Block * facts.Block
+			if a := fit.Need(facts, small); a.Fits || a.MissingBytes == 0 && a.MissingInodes == 0 {
+				t.Errorf("a hundredth below: got %+v", a)
+			}
+		})
+	}
+}
+
+// TestTooSmall holds that what does not fit is told as that, by a plan on a
+// scratch file.
+func TestTooSmall(t *testing.T) {
+	t.Parallel()
+	path := smallRecipe().make(t)
+	facts := survey(t, path)
+	least := fit.Need(facts, facts.Size).Min
+	for _, plan := range []bool{true, false} {
+		tr := &trial{path: path, facts: facts, plan: plan, size: (least - least/8) / facts.Block * facts.Block}
+		err := tr.run(t)
+		var small *fit.NoRoomError
+		if !errors.As(err, &small) {
+			t.Errorf("plan %v: got %v, want a NoRoomError", plan, err)
+		}
+		unmountable(t, tr.to.Name(), "too small")
+		if plan && tr.to.written > facts.Used.Bytes()/4 {
+			t.Errorf("the plan wrote %d bytes of %d", tr.to.written, facts.Used.Bytes())
+		}
+	}
+}
+
+// TestRefuse holds the sentences for what cannot be made smaller.
+func TestRefuse(t *testing.T) {
+	t.Parallel()
+	fixture.Need(t, "mke2fs", "debugfs")
+	mkfs := func(args ...string) string {
+		path := fixture.Sparse(t, "refused", 16*mib)
+		fixture.Run(t, "mke2fs", append(append([]string{"-q", "-F"}, args...), path)...)
+		return path
+	}
+	stable := mkfs("-t", "ext4", "-O", "stable_inodes")
+	external := mkfs("-t", "ext4")
+	fixture.Run(t, "debugfs", "-w", "-R", "set_super_value journal_inum 0", external)
+	damaged := mkfs("-t", "ext4", "-O", "metadata_csum")
+	fixture.Run(t, "debugfs", "-w", "-R", "freeb 2000 500", damaged)
+	fixture.Run(t, "debugfs", "-w", "-R", "set_super_value free_blocks_count 77", damaged)
+	for path, want := range map[string]fit.Reason{stable: fit.StableInodes, external: fit.ExternalJournal, damaged: fit.Damaged} {
+		var refused *fit.RefusedError
+		if err := refuse(t, path); !errors.As(err, &refused) || refused.Reason != want {
+			t.Errorf("got %v, want one for %q", err, want)
+		}
+	}
+}
+
+func refuse(t *testing.T, path string) error {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close()
+	_, err = fit.Survey(f, 16*mib)
+	return err
+}
+
+// TestSupported holds that the programs at hand are asked what they know.
+func TestSupported(t *testing.T) {
+	t.Parallel()
+	fixture.Need(t, "mke2fs", "resize2fs")
+	for _, args := range [][]string{{"-t", "ext4"}, {"-t", "ext3", "-b", "1024"}, {"-t", "ext4", "-O", "bigalloc,64bit"}} {
+		path := fixture.Sparse(t, "asked", 64*mib)
+		fixture.Run(t, "mke2fs", append(append([]string{"-q", "-F"}, args...), path)...)
+		facts := survey(t, path)
+		if err := facts.Supported(t.Context(), fit.Exec); err != nil {
+			t.Errorf("%v: got %v, want nil", args, err)
+		}
+		var refused *fit.RefusedError
+		const unknown = 1 << 30
+		if err := facts.WithFeature(unknown).Supported(t.Context(), fit.Exec); !errors.As(err, &refused) || refused.Reason != fit.UnknownFeature {
+			t.Errorf("%v with an unknown feature: got %v, want a refusal", args, err)
+		}
+	}
+}
