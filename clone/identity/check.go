@@ -286,21 +286,9 @@ func keptNumber(r Ref) int {
 
 // name names a part in the wanted way, or another where it has none.
 func (c checker) name(p manifest.Part, kind Kind) string {
-	e, _ := c.entry(p.Num)
-	names := []Ref{
-		{Kind: PartUUID, Value: e.UUID}, {Kind: UUID, Value: p.FS.UUID},
-		{Kind: Label, Value: p.FS.Label}, {Kind: PartLabel, Value: e.Name},
-		{Kind: Number, Value: strconv.Itoa(p.Num)},
+	r, ok := c.named(p, kind)
+	if !ok {
+		return ""
 	}
-	for _, n := range names {
-		if n.Kind == kind && n.Value != "" {
-			return n.String()
-		}
-	}
-	for _, n := range names[:2] {
-		if n.Value != "" {
-			return n.String()
-		}
-	}
-	return ""
+	return r.String()
 }
