@@ -12,7 +12,10 @@ import (
 )
 
 // An Extent is the half-open range [Off, Off+Len) of bytes.
-type Extent struct{ Off, Len int64 }
+type Extent struct {
+	Off int64 `json:"off"`
+	Len int64 `json:"len"`
+}
 
 // End is the first byte behind the extent.
 func (e Extent) End() int64 { return e.Off + e.Len }
