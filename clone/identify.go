@@ -3,12 +3,8 @@ package clone
 import (
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 
-	"lifeboat/clone/disk"
-	"lifeboat/clone/filesystem"
-	"lifeboat/clone/filesystem/ext4"
 	"lifeboat/clone/filesystem/fat"
 	"lifeboat/clone/identity"
 	"lifeboat/clone/manifest"
@@ -102,72 +98,25 @@ type views struct{ boot, root identity.Files }
 // has an etc/fstab.
 func (e *execution) views(head *manifest.Head) (v views, err error) {
 	for _, p := range head.Parts {
-		w := e.target.Window(p.Extent)
-		switch {
-		case p.FS.Type == "vfat" && v.boot == nil:
-			v.boot, err = newFATFiles(w, p.Extent.Len)
-		case filesystem.CanGrow(p.FS) && v.root == nil:
-			var files *extFiles
-			if files, err = newExtFiles(w, p.Extent.Len); err == nil && files.has("etc/fstab") {
-				v.root = files
-			}
+		isBoot := p.FS.Type == "vfat"
+		if isBoot && v.boot != nil || !isBoot && v.root != nil {
+			continue
 		}
-		if err != nil {
+		files, err := editable(e.target.Window(p.Extent), p.FS)
+		switch {
+		case err != nil:
 			return v, fmt.Errorf("part %d: %w", p.Num, err)
+		case files == nil:
+		case isBoot:
+			v.boot = files
+		case has(files, "etc/fstab"):
+			v.root = files
 		}
 	}
 	return v, nil
 }
 
-// fatFiles reads and edits the files of a FAT part.
-type fatFiles struct {
-	*fat.FS
-	w    *disk.Window
-	size int64
-}
-
-func newFATFiles(w *disk.Window, size int64) (*fatFiles, error) {
-	files, err := fat.Open(w, size)
-	return &fatFiles{files, w, size}, err
-}
-
-func (f *fatFiles) WriteFile(name string, data []byte) error {
-	edit, err := fat.Edit(f.w, f.size)
-	if err != nil {
-		return err
-	}
-	if err := edit.WriteFile(name, data); err != nil {
-		return err
-	}
-	if err := edit.Sync(); err != nil {
-		return err
-	}
-	f.FS, err = fat.Open(f.w, f.size)
-	return err
-}
-
-// extFiles reads and edits the files of an ext part without mounting it.
-type extFiles struct {
-	fs.FS
-	w    *disk.Window
-	size int64
-}
-
-func newExtFiles(w *disk.Window, size int64) (*extFiles, error) {
-	ext, err := ext4.Open(w, size)
-	if err != nil {
-		return nil, err
-	}
-	return &extFiles{ext.Files(), w, size}, nil
-}
-
-func (f *extFiles) has(name string) bool {
-	_, err := fs.Stat(f.FS, name)
+func has(files fs.FS, name string) bool {
+	_, err := fs.Stat(files, name)
 	return err == nil
 }
-
-func (f *extFiles) WriteFile(name string, data []byte) error {
-	return ext4.Patch(f.w, f.size, name, func([]byte) ([]byte, error) { return data, nil })
-}
-
-var _ io.ReaderAt = (*disk.Window)(nil)

@@ -65,6 +65,7 @@ type Target struct {
 	Holds  string `json:"holds"`          // "blank", or the ID of the disk it is now
 	Word   string `json:"word,omitempty"` // what a person types to agree
 	File   bool   `json:"file,omitempty"`
+	Slot   string `json:"slot,omitempty"` // where it will be at boot, in the words of a job; "" = not known
 }
 
 // A Stamp is a small file that is put on the boot part: a finished job.
@@ -130,8 +131,17 @@ func targetOf(f disk.Facts) Target {
 	return Target{
 		Path: f.Disk.Path, Model: f.Disk.Model, Serial: f.Disk.Serial,
 		Size: f.Disk.Size, Sector: f.Disk.Sector,
-		Holds: f.Holds, Word: f.Word, File: f.File,
+		Holds: f.Holds, Word: f.Word, File: f.File, Slot: slotOf(f.Disk),
 	}
+}
+
+// slotOf is where a disk is put, where that tells something of its boot: a card
+// in a USB reader will be in a card slot.
+func slotOf(d disk.Disk) string {
+	if d.Slot == "usb" && d.Removable {
+		return ""
+	}
+	return d.Slot
 }
 
 // fit makes the table that the target will have.

@@ -12,18 +12,22 @@ import (
 )
 
 // consent asks a person for the word of the target. word is what --yes gave.
-func (e *env) consent(word string) disk.Consent {
+func (e *env) consent(word string) disk.Consent { return e.consentTo(word, "All of %s will be lost.") }
+
+// consentTo asks the same; what is a sentence that says what will happen to the
+// disk, whose path stands for its %s.
+func (e *env) consentTo(word, what string) disk.Consent {
 	if word != "" {
 		return disk.Say(word)
 	}
 	return func(ctx context.Context, f disk.Facts) error {
 		if !e.terminal {
 			return &clone.Refusal{
-				Err:  fmt.Errorf("%w: nobody is there to agree that %s is overwritten", disk.ErrNoConsent, f.Disk.Path),
+				Err:  fmt.Errorf("%w: nobody is there to agree that %s is written to", disk.ErrNoConsent, f.Disk.Path),
 				Hint: "look at the plan with --dry-run, then give --yes=" + f.Word,
 			}
 		}
-		fmt.Fprintf(e.stderr, "All of %s will be lost. Type %s to go on: ", f.Disk.Path, f.Word)
+		fmt.Fprintf(e.stderr, what+" Type %s to go on: ", f.Disk.Path, f.Word)
 		answer, err := readLine(ctx, e.stdin)
 		if err != nil {
 			return err

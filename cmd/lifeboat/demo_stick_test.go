@@ -85,7 +85,7 @@ func (w *workshop) firmware(stick, name string) *boards.Chain {
 	if err != nil {
 		w.Fatal(err)
 	}
-	boot, _ := bootTrees(src, src.Head())
+	boot := clone.BootTrees(src, src.Head()).Boot
 	b, ok := boards.Find(name)
 	if !ok {
 		w.Fatalf("no board %s", name)

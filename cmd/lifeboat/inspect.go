@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"lifeboat/boards"
+	"lifeboat/clone"
 	"lifeboat/clone/extent"
-	"lifeboat/clone/filesystem"
 	"lifeboat/clone/identity"
 	"lifeboat/clone/image"
 	"lifeboat/clone/manifest"
@@ -96,8 +96,9 @@ func runInspect(e *env, src *origin) error {
 // lookAtBoot asks what the board's firmware would take, and resolves every
 // reference.
 func (n *inspection) lookAtBoot(r io.ReaderAt) error {
-	boot, root := bootTrees(r, n.Head)
-	findings, err := identity.Check(n.Head, boot, root)
+	trees := clone.BootTrees(r, n.Head)
+	boot := trees.Boot
+	findings, err := identity.Check(n.Head, boot, trees.Root)
 	if err != nil {
 		return err
 	}
@@ -125,27 +126,6 @@ func chainOf(b boards.Board, boot fs.FS) (*boards.Chain, error) {
 		return boards.Firmware(boot, b, boards.FirmwareOptions{})
 	}
 	return boards.Extlinux(boot)
-}
-
-// bootTrees are the file trees that decide over a boot: the first FAT, and the
-// first other file system with an etc/fstab.
-func bootTrees(r io.ReaderAt, h *manifest.Head) (boot, root fs.FS) {
-	for _, p := range h.Parts {
-		files, err := filesystem.Files(io.NewSectionReader(r, p.Extent.Off, p.Extent.Len), p.Extent.Len, p.FS)
-		if err != nil {
-			continue
-		}
-		if p.FS.Type == "vfat" {
-			if boot == nil {
-				boot = files
-			}
-			continue
-		}
-		if _, err := fs.Stat(files, "etc/fstab"); err == nil && root == nil {
-			root = files
-		}
-	}
-	return boot, root
 }
 
 func (n *inspection) verdict() error {

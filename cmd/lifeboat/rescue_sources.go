@@ -105,8 +105,8 @@ func (e *env) openBackup(ctx context.Context, place string) (initramfs.Source, f
 		s, done, err := e.openBackup(ctx, path)
 		return s, func() error { return errors.Join(done(), src.Close(), os.RemoveAll(dir)) }, err
 	}
-	boot, root := bootTrees(r, src.head)
-	return initramfs.Source{Name: "the backup " + place, Boot: boot, Root: root}, src.Close, nil
+	trees := clone.BootTrees(r, src.head)
+	return initramfs.Source{Name: "the backup " + place, Boot: trees.Boot, Root: trees.Root}, src.Close, nil
 }
 
 // unpack writes a packed image as a raw one.

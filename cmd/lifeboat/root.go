@@ -45,11 +45,11 @@ func newRoot(e *env) *cobra.Command {
 		newRestore(e),
 		newClone(e),
 		newVerify(e),
+		newFixBoot(e),
 		newRescue(e),
 		newLiveWatchdog(e),
 		newVersion(e),
 		newManual(e),
-		newLiveWatchdog(e),
 	)
 	return root
 }
