@@ -36,22 +36,23 @@ const (
 // resize2fs moves them, and never looks at them. The file system must be clean.
 func (g *geometry) fileData(r io.ReaderAt, from int64) (extent.Set, error) {
 	w := &dataWalk{g: g, r: r, from: from / g.block}
-	table := make([]byte, g.tableBlocks()*g.block)
+	buf := extent.Buffer()
+	defer extent.Release(buf)
 	for i, x := range g.groups {
-		n := g.inodesPerGroup - x.unusedInodes
-		if n == 0 {
-			continue
-		}
-		if err := readFull(r, table[:n*g.inodeSize], x.inodeTable*g.block); err != nil {
-			return nil, fmt.Errorf("inodes of group %d: %w", i, err)
-		}
-		for k := range n {
-			num := int64(i)*g.inodesPerGroup + k + 1
-			if num < g.firstInode {
-				continue
+		first := int64(i) * g.inodesPerGroup
+		for k, n := int64(0), g.inodesPerGroup-x.unusedInodes; k < n; {
+			table := buf[:min(extent.BufferSize, (n-k)*g.inodeSize)]
+			if err := readFull(r, table, x.inodeTable*g.block+k*g.inodeSize); err != nil {
+				return nil, fmt.Errorf("inodes of group %d: %w", i, err)
 			}
-			if err := w.inode(table[k*g.inodeSize:][:g.inodeSize]); err != nil {
-				return nil, fmt.Errorf("inode %d: %w", num, err)
+			for ; len(table) > 0; table = table[g.inodeSize:] {
+				k++
+				if first+k < g.firstInode {
+					continue
+				}
+				if err := w.inode(table[:g.inodeSize]); err != nil {
+					return nil, fmt.Errorf("inode %d: %w", first+k, err)
+				}
 			}
 		}
 	}

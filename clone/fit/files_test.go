@@ -43,7 +43,7 @@ func recipes() []recipe {
 		{name: "noresize", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "^resize_inode"}},
 		{name: "meta_bg", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"}},
 		{name: "ext3", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext3", "-b", "4096"}},
-		{name: "bigalloc", size: 416 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "bigalloc", "-C", "16384", "-g", "8192"}},
+		{name: "bigalloc", size: 416 * mib, data: 64 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "bigalloc", "-C", "16384", "-g", "8192"}},
 		{name: "grown", size: 416 * mib, data: 128 * mib, mkfs: rpi, grown: 256 * mib},
 		{name: "dirty", size: 288 * mib, data: 96 * mib, mkfs: rpi, dirty: true},
 	}
@@ -179,7 +179,16 @@ func mounted(t testing.TB, path, options string, do func(root string)) {
 		options = "loop," + options
 	}
 	fixture.Run(t, "mount", "-o", options, path, root)
-	defer fixture.Run(t, "umount", root)
+	defer func() {
+		// A program that another test starts may hold a file between fork and exec.
+		deadline := time.Now().Add(10 * time.Second)
+		for out, code := fixture.Try(t, "umount", root); code != 0; out, code = fixture.Try(t, "umount", root) {
+			if time.Now().After(deadline) {
+				t.Fatal(out)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
 	do(root)
 }
 

@@ -68,6 +68,7 @@ type Parker struct {
 	// state
 	dev     *device
 	free    extent.Set // what is left of the predicted places
+	lesson  lesson     // where what is in use is not known beforehand
 	frag    fragment   // a block that has not come whole yet
 	final   *Facts     // of the file system once it is smaller
 	pieces  []Piece    // by Src, what Put brings once the plan is made
@@ -82,15 +83,21 @@ func New(o Options) (*Parker, error) {
 	if o.Memory <= 0 {
 		o.Memory = DefaultMemory
 	}
-	room := o.Size / f.Block
+	room := f.room(o.Size)
 	if room <= superBlock(f.Block) || room > f.Size/f.Block {
 		return nil, fmt.Errorf("a file system of %d bytes is not to be made smaller in %d bytes", f.Size, o.Size)
 	}
 	p := &Parker{o: o, tables: f.clusterTables(), planned: o.From != nil}
 	p.dev = newDevice(o, room)
-	p.free = extent.Of(extent.Extent{Off: f.geo.first * f.Block, Len: (room - f.geo.first) * f.Block}).Subtract(f.Used)
+	if f.Used != nil {
+		p.free = extent.Of(extent.Extent{Off: f.geo.first * f.Block, Len: (room - f.geo.first) * f.Block}).Subtract(f.Used)
+	}
 	return p, nil
 }
+
+// room is the number of blocks that size bytes are good for. resize2fs moves
+// other blocks than one would think where a cluster is cut.
+func (f *Facts) room(size int64) int64 { return size / (f.Block * f.geo.cluster) * f.geo.cluster }
 
 // superBlock is the number of the block that holds the superblock.
 func superBlock(block int64) int64 { return superOff / block }

@@ -27,7 +27,7 @@ const (
 // Need tells whether f fits in size bytes.
 func Need(f *Facts, size int64) Answer {
 	n := newNeed(f)
-	blocks, inodes := n.missing(size / f.Block)
+	blocks, inodes := n.missing(f.room(size))
 	return Answer{
 		Fits:         blocks <= 0 && inodes <= 0,
 		MissingBytes: max(0, blocks) * f.Block, MissingInodes: max(0, inodes),
@@ -40,20 +40,32 @@ type need struct {
 	*Facts
 	nontable extent.Set
 	inodes   int64
+	bytes    int64 // of nontable
 }
 
 func newNeed(f *Facts) need {
-	return need{f, f.Used.Subtract(f.Tables), f.usedInodes}
+	n := need{Facts: f, nontable: f.Used.Subtract(f.Tables), inodes: f.usedInodes}
+	if n.bytes = n.nontable.Bytes(); f.Used == nil {
+		n.bytes = max(0, f.Size-f.free-f.Tables.Bytes())
+	}
+	return n
+}
+
+// moved are the blocks that lie behind the end of inside: where that is not
+// known, all.
+func (n need) moved(inside extent.Extent) int64 {
+	return (n.bytes - n.nontable.Clip(inside).Bytes()) / n.geo.block
 }
 
 // minimum is the smallest number of blocks that the rule passes. The rule is not
 // quite monotonic: what it passes below a size that it refuses does not count.
 func (n need) minimum() int64 {
-	low := n.geo.first + 2*slackBlocks
-	return low + int64(sort.Search(int(n.geo.blocks-low), func(i int) bool {
-		blocks, inodes := n.missing(low + int64(i))
+	unit := n.geo.cluster
+	low := (n.geo.first + 2*slackBlocks + unit - 1) / unit
+	return unit * (low + int64(sort.Search(int(n.geo.blocks/unit-low), func(i int) bool {
+		blocks, inodes := n.missing(unit * (low + int64(i)))
 		return blocks <= 0 && inodes <= 0
-	}))
+	})))
 }
 
 // missing counts the blocks and inodes that a size of so many blocks lacks.
@@ -62,9 +74,8 @@ func (n need) missing(blocks int64) (missingBlocks, missingInodes int64) {
 	blocks = g.usable(blocks)
 	groups := g.groupCount(blocks)
 	inside := extent.Extent{Off: 0, Len: blocks * g.block}
-	moved := (n.nontable.Bytes() - n.nontable.Clip(inside).Bytes()) / g.block
 	// Tables of groups that go are kept where they are while others move.
-	need := n.nontable.Bytes()/g.block + n.Tables.Clip(inside).Bytes()/g.block
+	need := n.bytes/g.block + n.Tables.Clip(inside).Bytes()/g.block
 	for _, x := range g.groups[:min(groups, int64(len(g.groups)))] {
 		if x.blockBitmap >= blocks {
 			need++
@@ -78,7 +89,7 @@ func (n need) missing(blocks int64) (missingBlocks, missingInodes int64) {
 	}
 	need += slackBlocks
 	if g.incompat&incompatExtents != 0 {
-		need += moved / treeShare
+		need += n.moved(inside) / treeShare
 	}
 	return need - blocks, n.inodes - groups*g.inodesPerGroup
 }

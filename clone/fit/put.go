@@ -80,25 +80,53 @@ func (p *Parker) closeFragment() error {
 	return p.takeBlocks(f.v, 1, f.b)
 }
 
-// takeBlocks places n blocks from v on; what is not in use is left out.
+// takeBlocks places n blocks from v on; what is known not to be in use is left
+// out.
 func (p *Parker) takeBlocks(v, n int64, b []byte) error {
-	bs := p.dev.block
-	for _, e := range overlapping(p.o.Facts.Used, extent.Extent{Off: v * bs, Len: n * bs}) {
-		from, end := max(v, e.Off/bs), min(v+n, (e.End()+bs-1)/bs)
-		cut := func(at, end int64) []byte {
-			if b == nil {
-				return nil
-			}
-			return b[(at-v)*bs : (end-v)*bs]
+	g, bs := &p.o.Facts.geo, p.dev.block
+	if p.o.Facts.Used != nil {
+		return p.takeUsed(overlapping(p.o.Facts.Used, extent.Extent{Off: v * bs, Len: n * bs}), v, n, b)
+	}
+	for n > 0 {
+		k := min(n, g.perGroup-(v-g.first+g.perGroup)%g.perGroup)
+		if v < p.dev.room {
+			k = min(k, p.dev.room-v)
+		} else if err := p.learnInside(v); err != nil {
+			return err
 		}
+		set, err := p.learned(v, k, sub(b, 0, k*bs))
+		if err == nil {
+			err = p.takeUsed(set, v, k, sub(b, 0, k*bs))
+		}
+		if err != nil {
+			return err
+		}
+		v, n, b = v+k, n-k, sub(b, k*bs, n*bs)
+	}
+	return nil
+}
+
+// sub is b[from:end], and nil where b is.
+func sub(b []byte, from, end int64) []byte {
+	if b == nil {
+		return nil
+	}
+	return b[from:end]
+}
+
+// takeUsed places what of n blocks from v on lies in set.
+func (p *Parker) takeUsed(set extent.Set, v, n int64, b []byte) error {
+	bs := p.dev.block
+	for _, e := range set {
+		from, end := max(v, e.Off/bs), min(v+n, (e.End()+bs-1)/bs)
 		if home := min(end, p.dev.room); from < home {
-			if err := p.takeHome(from, home-from, cut(from, home)); err != nil {
+			if err := p.takeHome(from, home-from, sub(b, (from-v)*bs, (home-v)*bs)); err != nil {
 				return err
 			}
 			from = home
 		}
 		if from < end {
-			if err := p.park(from, end-from, cut(from, end)); err != nil {
+			if err := p.park(from, end-from, sub(b, (from-v)*bs, (end-v)*bs)); err != nil {
 				return err
 			}
 		}

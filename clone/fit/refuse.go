@@ -16,6 +16,7 @@ const (
 	StableInodes    Reason = "stable_inodes"
 	ExternalJournal Reason = "external journal"
 	UnknownFeature  Reason = "unknown feature"
+	Scattered       Reason = "scattered" // it can be made smaller from a source that can be read at any place
 )
 
 // A RefusedError says, before a byte is written, why a file system is not made

@@ -53,12 +53,15 @@ const (
 	offBlockBitmap  = 0x0
 	offInodeBitmap  = 0x4
 	offInodeTable   = 0x8
+	offFreeClusters = 0xc
 	offFreeInodes   = 0xe
 	offGroupFlags   = 0x12
+	offBitmapCsum   = 0x18
 	offUnusedInodes = 0x1c
 	offHighHalves   = 0x20 // of the fields above, each as far from here
 
 	groupInodeUninit = 1
+	groupBlockUninit = 2
 
 	maxGroups = 1 << 20
 )
@@ -82,9 +85,13 @@ type geometry struct {
 type group struct {
 	blockBitmap, inodeBitmap, inodeTable int64
 	freeInodes, unusedInodes             int64
+	freeClusters                         int64
+	bitmapUninit                         bool // was never written: only tables are in use
+	bitmapCsum, csumMask                 uint32
 }
 
-// Facts are what is known of a file system before it becomes smaller.
+// Facts are what is known of a file system before it becomes smaller. Used is nil
+// where it will be learned from the stream.
 type Facts struct {
 	Block  int64 // size of a block, bytes
 	Size   int64 // of the file system, bytes
@@ -94,6 +101,7 @@ type Facts struct {
 
 	geo        geometry
 	usedInodes int64
+	free       int64 // bytes
 	super      []byte
 }
 
@@ -123,7 +131,8 @@ func Survey(r io.ReaderAt, size int64) (*Facts, error) {
 		return nil, err
 	}
 	s := fs.Super()
-	f.Block, f.Size, f.Dirty, f.usedInodes = s.Block, s.Size, s.Dirty, s.Inodes-s.FreeInodes
+	f.Block, f.Size, f.Dirty = s.Block, s.Size, s.Dirty
+	f.free, f.usedInodes = s.Free, s.Inodes-s.FreeInodes
 	f.Used = used.Align(s.Block, s.Size)
 	if f.geo, err = parseGeometry(f.super, s.Size); err != nil {
 		return nil, err
@@ -163,7 +172,12 @@ func parseGeometry(b []byte, size int64) (geometry, error) {
 		g.seed = le.Uint32(b[offCsumSeed:])
 	}
 	g.blocks = size / g.block
-	if g.perGroup <= 0 || g.inodesPerGroup <= 0 || g.inodeSize < 128 || g.inodeSize > g.block || g.descSize < 32 || g.descSize > g.block || g.first >= g.blocks {
+	powerOf2 := func(n int64) bool { return n > 0 && n&(n-1) == 0 }
+	bitmap := 8 * g.block // bits
+	switch {
+	case g.perGroup <= 0 || g.perGroup%g.cluster != 0 || g.perGroup/g.cluster > bitmap || g.inodesPerGroup <= 0 || g.inodesPerGroup > bitmap,
+		g.inodeSize < oldInodeSize || g.inodeSize > g.block || !powerOf2(g.inodeSize),
+		g.descSize < offHighHalves || g.descSize > g.block || !powerOf2(g.descSize), g.first >= g.blocks:
 		return g, &RefusedError{Damaged, "its superblock contradicts itself"}
 	}
 	if g.groupCount(g.blocks) > maxGroups {
@@ -198,13 +212,16 @@ func (g *geometry) readGroups(r io.ReaderAt) error {
 		d := b[i%g.descPerBlock()*g.descSize:][:g.descSize]
 		x := group{
 			blockBitmap: wide(d, offBlockBitmap), inodeBitmap: wide(d, offInodeBitmap), inodeTable: wide(d, offInodeTable),
-			freeInodes: narrow(d, offFreeInodes),
+			freeInodes: narrow(d, offFreeInodes), freeClusters: narrow(d, offFreeClusters),
 		}
+		x.bitmapCsum, x.csumMask = narrowCsum(d)
 		if hasCsum {
 			x.unusedInodes = narrow(d, offUnusedInodes)
-			if binary.LittleEndian.Uint16(d[offGroupFlags:])&groupInodeUninit != 0 {
+			flags := binary.LittleEndian.Uint16(d[offGroupFlags:])
+			if flags&groupInodeUninit != 0 {
 				x.unusedInodes = g.inodesPerGroup
 			}
+			x.bitmapUninit = flags&groupBlockUninit != 0
 		}
 		x.unusedInodes = min(x.unusedInodes, g.inodesPerGroup)
 		g.groups = append(g.groups, x)
@@ -228,6 +245,14 @@ func narrow(d []byte, off int) int64 {
 		v |= int64(binary.LittleEndian.Uint16(d[off+offHighHalves:])) << 16
 	}
 	return v
+}
+
+// narrowCsum is a bitmap's checksum, and which of its bits there are.
+func narrowCsum(d []byte) (sum, mask uint32) {
+	if mask = 0xffff; len(d) >= 2*offHighHalves {
+		mask = ^uint32(0)
+	}
+	return uint32(narrow(d, offBitmapCsum)), mask
 }
 
 // descBlock is the place of the i-th block of descriptors. Linux v6.12,
