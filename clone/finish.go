@@ -71,7 +71,7 @@ func (p *Plan) alters(part int) bool {
 // writeHeld writes the first sector of a disk without a table, which was held
 // back until everything else was read back.
 func (e *execution) writeHeld() error {
-	if e.fill.hold.Len == 0 {
+	if e.fill.hold.Len == 0 || !e.copied {
 		return nil
 	}
 	_, err := e.target.WriteAt(e.fill.held, e.fill.hold.Off)

@@ -46,6 +46,7 @@ func newRoot(e *env) *cobra.Command {
 		newClone(e),
 		newVerify(e),
 		newFixBoot(e),
+		newResize(e),
 		newRescue(e),
 		newLiveWatchdog(e),
 		newVersion(e),
