@@ -46,6 +46,17 @@ func NewNarrowed(s Readable, size, sector int64) (*Blocks, error) {
 	return b, nil
 }
 
+// NewWhole surveys a disk whose free bytes are to be kept as well, as far as
+// they are not zero: data says where those lie that are not.
+func NewWhole(r io.ReaderAt, size, sector int64, data extent.Set) (*Blocks, error) {
+	b, err := NewBlocks(r, size, sector)
+	if err != nil {
+		return nil, err
+	}
+	b.used = b.used.Union(data)
+	return b, nil
+}
+
 // A narrowPass knows what is in use, which the pass within it does not.
 type narrowPass struct {
 	Pass

@@ -312,6 +312,9 @@ func (p *Plan) note(o Options) {
 		if part.Why != "" {
 			p.Notes = append(p.Notes, fmt.Sprintf("part %d: all bytes are copied: %s", part.Num, part.Why))
 		}
+		if part.FS.Type == "" && part.Used < 0 && part.Content == manifest.Blocks {
+			p.Notes = append(p.Notes, fmt.Sprintf("part %d is not known before it is read: if it is ext2, ext3 or ext4, %s", part.Num, p.ifExt(part)))
+		}
 		if part.FS.Dirty {
 			p.Notes = append(p.Notes, fmt.Sprintf("part %d was not cleanly unmounted: its journal is replayed on the target", part.Num))
 		}

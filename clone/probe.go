@@ -47,8 +47,13 @@ func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
 	}
 	head.Version, head.Table, head.Board = manifest.Version, table, ""
 	head.Parts = partsOf(head.Table, head.Size)
+	if stream, ok := s.(*Stream); ok {
+		stream.need = endOf(head.Parts)
+	}
 	if head.Size <= 0 {
-		if head.Size = endOf(head.Parts); head.Size == 0 {
+		// A GPT says by the place of its copy where the disk ends.
+		head.Size = max(endOf(head.Parts), head.Table.Own.Bounds().End())
+		if len(head.Parts) == 0 || endOf(head.Parts) == 0 {
 			return nil, errors.New("it has no partition table, and does not say how large it is")
 		}
 	}
@@ -70,7 +75,11 @@ func peekTable(ctx context.Context, s Source, sector int64) (manifest.Table, err
 		if !errors.As(err, &far) {
 			return table, err
 		}
-		want = want.Union(extent.Of(extent.Extent{Off: far.Off, Len: partFront}))
+		next := extent.Extent{Off: far.Off, Len: partFront}
+		if want.Contains(next) {
+			return table, &Refusal{err, "a stream is read once, and its table lies far inside of it: unpack it to a file first"}
+		}
+		want = want.Union(extent.Of(next))
 	}
 	return manifest.Table{}, fmt.Errorf("it has more than %d logical parts", maxLogical)
 }
@@ -95,6 +104,9 @@ func probeParts(ctx context.Context, s Source, head *manifest.Head) error {
 	}
 	for i := range head.Parts {
 		p := &head.Parts[i]
+		if !seen.have.Contains(extent.Extent{Off: p.Extent.Off, Len: min(partFront, p.Extent.Len)}) {
+			continue // too far inside of a stream
+		}
 		fs, err := filesystem.Probe(io.NewSectionReader(seen, p.Extent.Off, p.Extent.Len), p.Extent.Len)
 		if err != nil {
 			return fmt.Errorf("part %d: %w", p.Num, err)
@@ -116,15 +128,15 @@ type peeked struct {
 // peek reads the bytes in want from the front of a pass, and leaves the rest of
 // the pass alone.
 func peek(ctx context.Context, s Source, want extent.Set) (_ *peeked, err error) {
+	if stream, ok := s.(*Stream); ok {
+		return stream.look(ctx, want)
+	}
 	pass, err := s.Open(ctx, want)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, pass.Close()) }()
-	p := &peeked{have: want, data: map[int64][]byte{}}
-	for _, e := range want {
-		p.data[e.Off] = make([]byte, e.Len)
-	}
+	p := newPeeked(want)
 	end := want.Bounds().End()
 	for {
 		rec, err := pass.Next(ctx)
@@ -139,6 +151,14 @@ func peek(ctx context.Context, s Source, want extent.Set) (_ *peeked, err error)
 			return p, nil
 		}
 	}
+}
+
+func newPeeked(want extent.Set) *peeked {
+	p := &peeked{have: want, data: map[int64][]byte{}}
+	for _, e := range want {
+		p.data[e.Off] = make([]byte, e.Len)
+	}
+	return p
 }
 
 func (p *peeked) put(rec extent.Record) {

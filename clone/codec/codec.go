@@ -113,6 +113,25 @@ func (e *WindowError) Error() string {
 	return fmt.Sprintf("%s: needs a window of %d bytes, and %d bytes of memory are allowed", e.Format, e.Need, e.Limit)
 }
 
+// An AmbiguousError is a zip file that holds several images, none of which was
+// named.
+type AmbiguousError struct{ Members []string }
+
+// mostNamed is how many members an AmbiguousError names.
+const mostNamed = 20
+
+func (e *AmbiguousError) Error() string {
+	names := make([]string, min(len(e.Members), mostNamed))
+	for i := range names {
+		names[i] = fmt.Sprintf("%q", e.Members[i])
+	}
+	list := strings.Join(names, ", ")
+	if more := len(e.Members) - len(names); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("zip: it holds %d images: %s", len(e.Members), list)
+}
+
 // isImage tells whether a member of a zip file looks like a disk image by name.
 func isImage(name string) bool {
 	switch strings.ToLower(path.Ext(name)) {

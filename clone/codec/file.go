@@ -13,7 +13,8 @@ import (
 
 // OpenAt is NewMemberReader on a file of size bytes. It reads a zip file by its
 // directory, and so any that archive/zip reads, and knows the unpacked size
-// more often: an xz file's stands in its index. r stays the caller's.
+// more often: an xz file's stands in its index. A zip file with several images
+// is an *AmbiguousError where no member is named. r stays the caller's.
 func OpenAt(r io.ReaderAt, size int64, member string, l Limits) (*Reader, error) {
 	head := make([]byte, SniffLen)
 	n, err := r.ReadAt(head, 0)
@@ -48,6 +49,9 @@ func openZip(r io.ReaderAt, size int64, member string, l Limits) (*Reader, error
 		}
 		return nil, fmt.Errorf("zip: %w", err)
 	}
+	if images := imagesOf(d); member == "" && len(images) > 1 {
+		return nil, &AmbiguousError{images}
+	}
 	d.RegisterDecompressor(zip.Deflate, func(r io.Reader) io.ReadCloser { return flate.NewReader(r) })
 	for _, f := range d.File {
 		if !wanted(f.Name, member) {
@@ -67,6 +71,17 @@ func openZip(r io.ReaderAt, size int64, member string, l Limits) (*Reader, error
 		return z, nil
 	}
 	return nil, fmt.Errorf("zip: %w", noMember(member))
+}
+
+// imagesOf lists the members that look like disk images.
+func imagesOf(d *zip.Reader) []string {
+	var names []string
+	for _, f := range d.File {
+		if isImage(f.Name) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 // The seek table of many-frame zstd files ends in this magic. Source: zstd

@@ -53,7 +53,7 @@ var (
 // Options say how an image is read.
 type Options struct {
 	SHA256 string // that the file or its unpacked content must have, in hex; "" = not known
-	Member string // of a zip file; "" = the first image in it
+	Member string // of a zip file; "" = the image in it, of a stream the first
 	Limits codec.Limits
 	Resume store.ResumeOptions
 	Logf   func(format string, args ...any)

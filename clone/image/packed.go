@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -28,9 +29,9 @@ type Packed struct {
 	done bool          // the stream was given out
 }
 
-func openPacked(ctx context.Context, s store.Store, name string, info store.Info, h hints, o Options) (*Packed, error) {
+func openPacked(ctx context.Context, s store.Store, name string, f codec.Format, info store.Info, h hints, o Options) (*Packed, error) {
 	p := &Packed{s: s, name: name, o: o, size: -1}
-	size, err := p.unpackedSize(ctx, info)
+	size, err := p.unpackedSize(ctx, f, info)
 	if err != nil {
 		return nil, err
 	}
@@ -40,32 +41,49 @@ func openPacked(ctx context.Context, s store.Store, name string, info store.Info
 }
 
 // unpackedSize asks the file itself, and meets what cannot be unpacked early.
-func (p *Packed) unpackedSize(ctx context.Context, info store.Info) (int64, error) {
-	var z *codec.Reader
-	if store.Local(p.s) {
-		file, size, err := store.ReaderAt(ctx, p.s, p.name, p.o.Resume)
-		if err != nil {
-			return 0, err
-		}
-		defer file.Close()
-		if z, err = codec.OpenAt(file, size, p.o.Member, p.o.Limits); err != nil {
-			return 0, fmt.Errorf("%s: %w", p.name, err)
-		}
-	} else {
-		body, _, err := store.Resume(ctx, p.s, p.name, p.o.Resume)
-		if err != nil {
-			return 0, err
-		}
-		defer body.Close()
-		if z, err = codec.NewMemberReader(body, p.o.Member, p.o.Limits); err != nil {
-			return 0, fmt.Errorf("%s: %w", p.name, err)
-		}
+func (p *Packed) unpackedSize(ctx context.Context, f codec.Format, info store.Info) (int64, error) {
+	z, closer, err := p.reader(ctx, f)
+	if err != nil {
+		return 0, err
 	}
+	defer closer.Close()
 	defer z.Close()
 	if z.Format == codec.Raw {
 		return info.Size, nil
 	}
 	return z.Size, nil
+}
+
+// reader opens the file anywhere where it is near, or a zip file, whose
+// directory lies at its end; else as a stream.
+func (p *Packed) reader(ctx context.Context, f codec.Format) (*codec.Reader, io.Closer, error) {
+	if store.Local(p.s) || f == codec.Zip {
+		z, closer, err := p.readerAt(ctx)
+		if !errors.Is(err, store.ErrNoRange) {
+			return z, closer, err
+		}
+	}
+	body, _, err := store.Resume(ctx, p.s, p.name, p.o.Resume)
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err := codec.NewMemberReader(body, p.o.Member, p.o.Limits)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", p.name, err), body.Close())
+	}
+	return z, body, nil
+}
+
+func (p *Packed) readerAt(ctx context.Context) (*codec.Reader, io.Closer, error) {
+	file, size, err := store.ReaderAt(ctx, p.s, p.name, p.o.Resume)
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err := codec.OpenAt(file, size, p.o.Member, p.o.Limits)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", p.name, err), file.Close())
+	}
+	return z, file, nil
 }
 
 // Head implements Source.

@@ -49,12 +49,18 @@ func (k *packedSink) Start(ctx context.Context, h *manifest.Head) error {
 	}
 	k.head, k.file, k.sum = h, file, sha256.New()
 	k.out = &summed{path: k.path, w: file.File, sum: sha256.New()}
-	o := codec.Options{Level: k.o.Level, Size: h.Size, Workers: k.o.Workers}
-	if k.pack, err = codec.NewWriter(k.out, k.format, o); err != nil {
+	if k.pack, err = k.packer(ctx, h.Size); err != nil {
 		return errors.Join(err, file.Cleanup())
 	}
 	k.line = newLine(context.WithoutCancel(ctx), k.write, k.hash)
 	return nil
+}
+
+func (k *packedSink) packer(ctx context.Context, size int64) (io.WriteCloser, error) {
+	if k.format == codec.XZ {
+		return k.o.XZ(context.WithoutCancel(ctx), k.out, k.o.Level)
+	}
+	return codec.NewWriter(k.out, k.format, codec.Options{Level: k.o.Level, Size: size, Workers: k.o.Workers})
 }
 
 // Put implements clone.Sink.
@@ -121,6 +127,11 @@ func (k *packedSink) Commit(ctx context.Context, t *manifest.Tail) error {
 	s := sidecar(k.head, t)
 	s.File = Sum{k.out.size, hex.EncodeToString(k.out.sum.Sum(nil))}
 	s.Content = Sum{k.head.Size, hex.EncodeToString(k.sum.Sum(nil))}
+	if k.o.Verify {
+		if err := k.rereadPacked(ctx, s); err != nil {
+			return err
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -114,6 +114,11 @@ func (k *rawSink) Commit(ctx context.Context, t *manifest.Tail) error {
 		}
 		s.File.SHA256, s.Content.SHA256 = sum, sum
 	}
+	if k.o.Verify {
+		if err := k.rereadRaw(ctx, b.Ranges); err != nil {
+			return err
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

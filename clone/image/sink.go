@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/atomicfile"
+	"lifeboat/internal/progress"
 )
 
 // A Sink is an image that is written. It appears under its name in Commit, whole
@@ -39,7 +41,13 @@ type SinkOptions struct {
 	// Sum makes the SHA-256 of a whole .img too. It costs the time to hash every
 	// hole: minutes on a large card. The digests in the bmap cover what the image
 	// holds, and packed images always have it.
-	Sum  bool
+	Sum bool
+	// Verify reads all back, past the cache, before the image gets its name: one
+	// that cannot be read never takes the place of one that can.
+	Verify bool
+	Meter  *progress.Meter // of Verify
+	// XZ packs into w, and ends in Close; nil = .img.xz cannot be written.
+	XZ   func(ctx context.Context, w io.Writer, level int) (io.WriteCloser, error)
 	Logf func(format string, args ...any)
 }
 
@@ -48,11 +56,11 @@ const filePerm = 0o600
 
 // Create makes the sink for an image at path, by the end of its name: ".img" is
 // sparse, is a Patcher, and gets a bmap; ".img.gz" and ".img.zst" (or ".gz",
-// ".zst") take ascending records only. All get a JSON head beside them. An image
+// ".zst", and ".img.xz" where o.XZ can) take ascending records only. All get a JSON head beside them. An image
 // that is there already is refused, with fs.ErrExist, unless it may be
 // overwritten.
 func Create(path string, o SinkOptions) (Sink, error) {
-	format, err := formatOf(path)
+	format, err := formatOf(path, o)
 	if err == nil {
 		err = free(path, o)
 	}
@@ -78,8 +86,12 @@ func Spool(path string, o SinkOptions) (Patcher, error) {
 	return &spoolSink{path: path, to: s, o: o}, nil
 }
 
-func formatOf(path string) (codec.Format, error) {
+func formatOf(path string, o SinkOptions) (codec.Format, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
+	case codec.XZ.Ext():
+		if o.XZ != nil {
+			return codec.XZ, nil
+		}
 	case ".img":
 		return codec.Raw, nil
 	case codec.Gzip.Ext():
@@ -87,7 +99,11 @@ func formatOf(path string) (codec.Format, error) {
 	case codec.Zstd.Ext():
 		return codec.Zstd, nil
 	}
-	return 0, fmt.Errorf("%s: an image to be written is named .img, .img.gz or .img.zst", path)
+	last := " or .img.zst"
+	if o.XZ != nil {
+		last = ", .img.zst or .img.xz"
+	}
+	return 0, fmt.Errorf("%s: an image to be written is named .img, .img.gz%s", path, last)
 }
 
 // free refuses a path that is taken.

@@ -39,7 +39,7 @@ func Open(ctx context.Context, s store.Store, name string, o Options) (Source, e
 			return r, err
 		}
 	}
-	return openPacked(ctx, s, name, info, h, o)
+	return openPacked(ctx, s, name, format, info, h, o)
 }
 
 func (o Options) check() error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
@@ -42,12 +41,11 @@ func (k *spoolSink) Start(ctx context.Context, h *manifest.Head) error {
 	if err := enough(k.path, h.Used()); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(k.path), "."+filepath.Base(k.path)+".*.spool")
+	file, err := nameless(k.path)
 	if err != nil {
-		return fmt.Errorf("spool %s: %w", k.path, err)
+		return err
 	}
-	// Without a name it goes away with the process, whatever happens.
-	if err := errors.Join(os.Remove(file.Name()), file.Truncate(h.Size)); err != nil {
+	if err := file.Truncate(h.Size); err != nil {
 		return errors.Join(explain(k.path, err), file.Close())
 	}
 	k.head, k.file = h, file

@@ -20,6 +20,7 @@ type backupOptions struct {
 	from, to  string
 	overwrite bool
 	level     int
+	noVerify  bool
 	live      liveOptions
 	target    restoreOptions // where the output is a disk
 }
@@ -34,6 +35,9 @@ func newBackup(e *env) *cobra.Command {
   FILE.img      sparse, with a bmap beside it
   FILE.img.zst  packed; small and fast
   FILE.img.gz   packed; what every tool reads
+
+The image is read back past the cache and held against the digests of what was
+read from the disk, before it gets its name: a bad one never replaces a good one.
 
 SRC is a disk that nobody uses, or / for the running system's own: it is copied
 while everything runs, frozen for a moment, and the backup is exactly what the
@@ -50,6 +54,7 @@ disk held at that moment (docs/LIVE.md).`,
 	f.BoolVar(&o.overwrite, "overwrite", false, "replace an image that is there")
 	f.IntVar(&o.level, "level", 0, "how hard to pack, 1 to 9; 0 = as the format's own tool does")
 	f.StringVar(&o.target.yes, "yes", "", "where the output is a disk: agree, by the `WORD` that the plan shows")
+	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
 	o.live.addFlags(cmd)
 	e.addDryRun(cmd)
 	return cmd
@@ -58,6 +63,7 @@ disk held at that moment (docs/LIVE.md).`,
 func runBackup(ctx context.Context, e *env, o backupOptions) error {
 	if toDisk, err := e.isDisk(o.to); err == nil && toDisk {
 		o.target.from, o.target.to, o.target.ids = o.from, o.to, string(clone.KeepIDs)
+		o.target.noVerify = o.noVerify
 		return runClone(ctx, e, o.target)
 	}
 	if o.from == "/" {
@@ -92,7 +98,7 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 // openSink begins the image. What a live source catches up with comes as
 // patches, which a packed image takes by way of a spool.
 func (e *env) openSink(o backupOptions) (clone.Sink, error) {
-	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Logf: e.logf}
+	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Verify: !o.noVerify, Meter: e.meter, Logf: e.logf}
 	var sink clone.Sink
 	var err error
 	if o.from == "/" {
@@ -100,10 +106,15 @@ func (e *env) openSink(o backupOptions) (clone.Sink, error) {
 	} else {
 		sink, err = image.Create(o.to, opts)
 	}
+	return sink, isThere(err)
+}
+
+// isThere refuses to replace an image unasked.
+func isThere(err error) error {
 	if errors.Is(err, fs.ErrExist) {
-		return nil, &clone.Refusal{Err: err, Hint: "take another name, or give --overwrite"}
+		return &clone.Refusal{Err: err, Hint: "take another name, or give --overwrite"}
 	}
-	return sink, err
+	return err
 }
 
 func (e *env) tellEstimate(src *origin, o backupOptions) error {
@@ -122,14 +133,33 @@ func (e *env) tellEstimate(src *origin, o backupOptions) error {
 func (e *env) tellSaved(src *origin, o backupOptions, tail *manifest.Tail, took time.Duration) error {
 	used := tail.Used.Bytes()
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{
-			"message": "done", "to": o.to, "used": used, "size": src.head.Size, "seconds": took.Seconds(), "live": tail.Live,
+		err := json.NewEncoder(e.stdout).Encode(map[string]any{
+			"message": "done", "to": o.to, "used": used, "size": src.head.Size, "seconds": took.Seconds(),
+			"live": tail.Live, "verified": !o.noVerify,
 		})
+		return errors.Join(err, unverified(o.noVerify))
 	}
 	rate := progress.Bytes(int64(float64(used) / max(took.Seconds(), 0.001)))
-	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.1f s, %s/s\n", o.to, progress.Bytes(used), progress.Bytes(src.head.Size), took.Seconds(), rate)
+	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.1f s, %s/s, %s\n", o.to, progress.Bytes(used), progress.Bytes(src.head.Size),
+		took.Seconds(), rate, verifiedWord(!o.noVerify))
 	if live := tail.Live; live != nil {
 		fmt.Fprintf(e.stdout, "  as of one instant: writers waited %d ms, %s copied again (%s)\n", live.FrozenMS, progress.Bytes(live.Caught), live.Method)
+	}
+	return unverified(o.noVerify)
+}
+
+// verifiedWord ends the line that says what was done.
+func verifiedWord(yes bool) string {
+	if yes {
+		return "verified"
+	}
+	return "not verified"
+}
+
+// unverified is the reservation of an image that nobody read back.
+func unverified(wish bool) error {
+	if wish {
+		return reservedError{[]string{"nothing was read back: it was not verified"}}
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type env struct {
 	sys      *disk.Sys
 	tools    filesystem.Tools
 	have     func(program string) bool
+	pipe     piper
 	client   *http.Client
 	clock    func() time.Time
 	random   io.Reader
@@ -49,6 +50,7 @@ func hostEnv() *env {
 		sys:      disk.Host(),
 		tools:    filesystem.Tools{Run: filesystem.Exec},
 		have:     filesystem.Have,
+		pipe:     startPipe,
 		client:   store.NewClient(),
 		clock:    time.Now,
 		random:   rand.Reader,

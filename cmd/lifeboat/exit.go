@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"lifeboat/clone"
+	"lifeboat/clone/codec"
 	"lifeboat/clone/disk"
 )
 
@@ -73,8 +74,9 @@ func isRefusal(err error) bool {
 		locked  *disk.ReadOnlyError
 		twice   *disk.SameWordError
 		empty   *disk.NoMediumError
+		many    *codec.AmbiguousError
 	)
-	return errors.As(err, &plan) || errors.As(err, &part) || errors.As(err, &use) || errors.As(err, &changed) ||
+	return errors.As(err, &many) || errors.As(err, &plan) || errors.As(err, &part) || errors.As(err, &use) || errors.As(err, &changed) ||
 		errors.As(err, &locked) || errors.As(err, &twice) || errors.As(err, &empty) || errors.Is(err, disk.ErrNoConsent)
 }
 
@@ -88,10 +90,13 @@ func hintOf(err error) string {
 		plan  *clone.Refusal
 		use   *disk.InUseError
 		twice *disk.SameWordError
+		many  *codec.AmbiguousError
 	)
 	switch {
 	case errors.As(err, &plan):
 		return plan.Hint
+	case errors.As(err, &many):
+		return "say which with --member=NAME"
 	case errors.As(err, &use):
 		return "unmount it, or take another disk: lifeboat disks lists them"
 	case errors.As(err, &twice):

@@ -53,10 +53,14 @@ func (e *env) withRunning(ctx context.Context, to string, o liveOptions, do func
 	}
 	facts := src.Facts()
 	err = do(&origin{Source: src, place: "/", head: src.Head(), disk: &facts})
+	notes := src.Notes()
+	var reserved reservedError
+	if errors.As(err, &reserved) {
+		notes, err = append(notes, reserved.reservations...), nil
+	}
 	if err := errors.Join(err, src.Close()); err != nil {
 		return err
 	}
-	notes := src.Notes()
 	if len(notes) == 0 {
 		return nil
 	}

@@ -24,6 +24,7 @@ type restoreOptions struct {
 	yes      string
 	noVerify bool
 	sha256   string
+	member   string
 	stamp    *clone.Stamp
 	consent  disk.Consent // of a job; else a person is asked
 }
@@ -40,11 +41,12 @@ disk, every boot reference is resolved, and the partition table is written last:
 a disk that was half written does not boot.
 
 An address is read as a stream: nothing is stored in between, and a broken
-connection is resumed.
+connection is resumed. "-" is standard input, packed or not.
 
 Interrupted? Give the same command again: what is already right is kept.`,
 		Example: `  lifeboat restore card.img.zst /dev/sdb
   lifeboat restore --dry-run http://nas/pi.img.gz /dev/mmcblk0
+  ssh nas cat pi.img.zst | lifeboat restore --yes=tobaku-37 - /dev/sdb
   lifeboat restore --yes=tobaku-37 card.img.zst /dev/sdb`,
 		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -54,7 +56,13 @@ Interrupted? Give the same command again: what is already right is kept.`,
 	}
 	addTargetFlags(e, cmd, &o, string(clone.KeepIDs))
 	cmd.Flags().StringVar(&o.sha256, "sha256", "", "do not finish unless the image, as it lies there or unpacked, has this SHA-256")
+	addMember(cmd, &o.member)
 	return cmd
+}
+
+// addMember gives the flag to a command that reads images.
+func addMember(cmd *cobra.Command, to *string) {
+	cmd.Flags().StringVar(to, "member", "", "which image of a zip file that holds several: the `NAME` in it")
 }
 
 // addTargetFlags are the flags of all commands that overwrite a disk.
@@ -68,7 +76,7 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 }
 
 func runRestore(ctx context.Context, e *env, o restoreOptions) error {
-	src, err := e.openOrigin(ctx, o.from, image.Options{SHA256: o.sha256, Logf: e.logf})
+	src, err := e.openOrigin(ctx, o.from, image.Options{SHA256: o.sha256, Member: o.member, Logf: e.logf})
 	if err != nil {
 		return err
 	}
@@ -79,7 +87,7 @@ func runRestore(ctx context.Context, e *env, o restoreOptions) error {
 // image file in a disk's place that is not there yet is made, and goes away
 // again where nothing came of it.
 func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
-	if sameFile(src.place, o.to) {
+	if sameFile(src.place, o.to) || o.from == stdinPlace && e.isStdin(o.to) {
 		return &clone.Refusal{Err: fmt.Errorf("%s is what is read from", o.to)}
 	}
 	made, err := makeFile(o.to, src.head.Size)
@@ -228,16 +236,12 @@ func (e *env) tellReport(p *clone.Plan, r *clone.Report) error {
 
 func reportLine(p *clone.Plan, r *clone.Report) string {
 	seconds := r.Elapsed.Seconds()
-	verified := "not verified"
-	if r.Verified {
-		verified = "verified"
-	}
 	same := ""
 	if r.Same > 0 {
 		same = fmt.Sprintf(" (%s were there already)", progress.Bytes(r.Same))
 	}
 	return fmt.Sprintf("%s: %s in use copied%s in %.1f s, %s/s, %s",
-		p.Target.Path, progress.Bytes(r.Used), same, seconds, progress.Bytes(int64(float64(r.Used)/max(seconds, 0.001))), verified)
+		p.Target.Path, progress.Bytes(r.Used), same, seconds, progress.Bytes(int64(float64(r.Used)/max(seconds, 0.001))), verifiedWord(r.Verified))
 }
 
 // sameFile tells whether two paths lead to one file.

@@ -45,6 +45,7 @@ func newRoot(e *env) *cobra.Command {
 		newRestore(e),
 		newClone(e),
 		newVerify(e),
+		newConvert(e),
 		newFixBoot(e),
 		newResize(e),
 		newRescue(e),

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
@@ -51,13 +52,22 @@ const imageSector = 512
 
 // shown is a place as it may be printed: without the password of an address.
 func shown(place string) string {
+	if place == stdinPlace {
+		return "standard input"
+	}
 	if u, err := url.Parse(place); err == nil && u.User != nil {
 		return u.Redacted()
 	}
 	return place
 }
 
+// stdinPlace is standard input in a source's place.
+const stdinPlace = "-"
+
 func (e *env) openSource(ctx context.Context, place string, o image.Options) (*origin, error) {
+	if place == stdinPlace {
+		return e.openStdin(o)
+	}
 	isDisk, err := e.isDisk(place)
 	if err != nil {
 		return nil, err
@@ -82,6 +92,39 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), img.Close())
 	}
 	return &origin{Source: blocks, place: place}, nil
+}
+
+// openStdin takes the image that comes out of a pipe.
+func (e *env) openStdin(o image.Options) (*origin, error) {
+	if e.terminal {
+		return nil, &clone.Refusal{Err: errors.New("standard input is a terminal"), Hint: "pipe an image into it"}
+	}
+	img, err := image.FromStream(io.NopCloser(e.stdin), shown(stdinPlace), o)
+	if err != nil {
+		return nil, err
+	}
+	return &origin{Source: clone.NewStream(img)}, nil
+}
+
+// isStdin tells whether path is what standard input comes from.
+func (e *env) isStdin(path string) bool {
+	f, ok := e.stdin.(*os.File)
+	if !ok {
+		return false
+	}
+	in, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && (os.SameFile(in, info) || in.Mode()&info.Mode()&os.ModeDevice != 0 && sameDevice(in, info))
+}
+
+// sameDevice tells whether two nodes are of one device.
+func sameDevice(a, b os.FileInfo) bool {
+	x, okX := a.Sys().(*syscall.Stat_t)
+	y, okY := b.Sys().(*syscall.Stat_t)
+	return okX && okY && x.Rdev == y.Rdev
 }
 
 // isDisk tells a block device from everything else that a source can be.
