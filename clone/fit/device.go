@@ -55,10 +55,7 @@ func newDevice(o Options, room int64) *device {
 // showSource makes the device show the source's blocks.
 func (d *device) showSource() error {
 	d.table.set(0, d.blocks, original)
-	if n, err := d.from.ReadAt(d.head, d.headBlock*d.block); n < len(d.head) {
-		return fmt.Errorf("read the superblock: %w", errors.Join(err, io.ErrUnexpectedEOF))
-	}
-	return nil
+	return readFull(d.from, d.head, d.headBlock*d.block)
 }
 
 // point puts n blocks from v on in the place to, and lets go of where they were.
@@ -101,23 +98,28 @@ func (d *device) use(p, n, change int64) {
 
 func (d *device) usersOf(p int64) int64 { return d.users.at(p, p+1).to.num() }
 
-// vacant finds a free place, from the top, where parking comes last.
+// vacant finds a free place.
 func (d *device) vacant() (int64, bool) {
 	if d.taken >= d.room-1 { // the head's place stays free
 		return 0, false
 	}
-	for range 3 {
-		p := d.users.holeBelow(d.cursor)
-		if p == d.headBlock {
-			p = d.users.holeBelow(p)
+	return d.emptyPlace(func(int64) bool { return false })
+}
+
+// emptyPlace is the next place downwards that nothing uses and avoid lets pass:
+// from the top, where parking comes last.
+func (d *device) emptyPlace(avoid func(int64) bool) (int64, bool) {
+	for from := d.cursor; ; from = d.room {
+		for p := d.users.holeBelow(from); p >= 0; p = d.users.holeBelow(p) {
+			if p != d.headBlock && !avoid(p) {
+				d.cursor = p
+				return p, true
+			}
 		}
-		if p >= 0 {
-			d.cursor = p
-			return p, true
+		if from == d.room {
+			return 0, false
 		}
-		d.cursor = d.room
 	}
-	return 0, false
 }
 
 // store finds a new place for the content b of block v.
@@ -214,10 +216,7 @@ func (d *device) fetch(to place, b []byte) error {
 	case original:
 		r = d.from
 	}
-	if n, err := r.ReadAt(b, to.num()*d.block); n < len(b) {
-		return fmt.Errorf("read %d bytes at %d: %w", len(b), to.num()*d.block, errors.Join(err, io.ErrUnexpectedEOF))
-	}
-	return nil
+	return readFull(r, b, to.num()*d.block)
 }
 
 // homeless are the pieces of set that must be moved or written yet: not at home

@@ -32,6 +32,7 @@ type recipe struct {
 	mkfs  []string
 	grown int64 // made at this size, and grown to size
 	dirty bool  // its journal waits for its replay
+	rare  bool  // for campaigns
 }
 
 func recipes() []recipe {
@@ -40,11 +41,11 @@ func recipes() []recipe {
 		{name: "rpi", size: 288 * mib, data: 96 * mib, mkfs: rpi},
 		{name: "trixie", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "orphan_file,metadata_csum_seed"}},
 		{name: "1k", size: 160 * mib, data: 64 * mib, mkfs: []string{"-t", "ext4", "-b", "1024"}},
-		{name: "noresize", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "^resize_inode"}},
-		{name: "meta_bg", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"}},
+		{name: "noresize", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "^resize_inode"}, rare: true},
+		{name: "meta_bg", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode"}, rare: true},
 		{name: "ext3", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext3", "-b", "4096"}},
 		{name: "bigalloc", size: 416 * mib, data: 64 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "bigalloc", "-C", "16384", "-g", "8192"}},
-		{name: "grown", size: 416 * mib, data: 128 * mib, mkfs: rpi, grown: 256 * mib},
+		{name: "grown", size: 416 * mib, data: 128 * mib, mkfs: rpi, grown: 256 * mib, rare: true},
 		{name: "dirty", size: 288 * mib, data: 96 * mib, mkfs: rpi, dirty: true},
 	}
 }

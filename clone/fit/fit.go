@@ -43,7 +43,7 @@ type Options struct {
 	// inherited by programs, or they hang for ever when this process is killed.
 	OpenFuse func() (*os.File, error)
 
-	Meter *progress.Meter // counts bytes that found their place
+	Meter *progress.Meter // counts the bytes that Put took
 	Logf  func(format string, args ...any)
 }
 
@@ -58,7 +58,8 @@ const DefaultMemory = 32 << 20
 //     Settle, then Put of all of Want, Finish. Up to Put only metadata are
 //     written, so that Shrink on a scratch target tells whether it fits.
 //
-// After an error the target holds neither old nor new, and cannot be mounted.
+// Patch may follow the puts of a stream. After an error the target holds neither
+// old nor new, and cannot be mounted.
 type Parker struct {
 	// config
 	o       Options

@@ -171,9 +171,13 @@ func TestShrink(t *testing.T) {
 	for i, r := range recipes() {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
+			if r.rare {
+				fixture.Long(t)
+			}
 			r.data /= 2
 			path := r.make(t)
 			facts := survey(t, path)
+			holdRule(t, facts)
 			tr := trial{path: path, size: sizes(facts)[1+i%2], plan: i%4 > 1, facts: facts}
 			tr.must(t)
 			tr.judge(t, listing(t, path))

@@ -52,12 +52,12 @@ func operations(t *testing.T, tr *trial) int64 {
 	return -counter.left.Load()
 }
 
-// TestVictim is the process that TestKill kills: it kills itself, amid its n-th
+// TestVictim is the process that testKill kills: it kills itself, amid its n-th
 // read or write, with requests of e2fsck or resize2fs under way.
 func TestVictim(t *testing.T) {
 	arg := strings.Split(os.Getenv("FIT_VICTIM"), ",")
 	if len(arg) != 4 {
-		t.Skip("no test of its own: TestKill starts it")
+		t.Skip("no test of its own: testKill starts it")
 	}
 	size, err := strconv.ParseInt(arg[2], 10, 64)
 	must(t, err)
@@ -80,24 +80,35 @@ func smallRecipe() recipe {
 	return r
 }
 
-// TestKill kills the process at some moments: the target cannot be mounted,
-// nothing is left behind, and a second run succeeds on what lies there.
-func TestKill(t *testing.T) {
+// TestFailures lets things go wrong with one file system.
+func TestFailures(t *testing.T) {
 	t.Parallel()
-	killAt(t, 4, 1)
+	path := smallRecipe().make(t)
+	facts := survey(t, path)
+	for name, test := range map[string]func(*testing.T, string, *fit.Facts){
+		"kill": testKill, "cancel": testCancel, "broken target": testBrokenTarget, "too small": testTooSmall,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, path, facts) })
+	}
 }
 
-// TestKillOften is TestKill with many moments, as a campaign.
+// testKill kills the process at some moments: the target cannot be mounted,
+// nothing is left behind, and a second run succeeds on what lies there.
+func testKill(t *testing.T, path string, facts *fit.Facts) {
+	killAt(t, path, facts, 4, 1)
+}
+
+// TestKillOften is the same with many moments, as a campaign.
 func TestKillOften(t *testing.T) {
 	t.Parallel()
 	fixture.Long(t)
-	killAt(t, 60, uint64(time.Now().UnixNano()))
+	path := smallRecipe().make(t)
+	killAt(t, path, survey(t, path), 60, uint64(time.Now().UnixNano()))
 }
 
-func killAt(t *testing.T, times int64, seed uint64) {
+func killAt(t *testing.T, path string, facts *fit.Facts, times int64, seed uint64) {
 	t.Helper()
-	path := smallRecipe().make(t)
-	want, facts := listing(t, path), survey(t, path)
+	want := listing(t, path)
 	whole := &trial{path: path, facts: facts, size: sizes(facts)[1]}
 	total := operations(t, whole)
 	whole.between = nil
@@ -166,15 +177,12 @@ func unmountable(t *testing.T, path, when string) {
 	}
 }
 
-// TestCancel holds that a cancelled run ends at once, whatever it is doing, and
+// testCancel holds that a cancelled run ends at once, whatever it is doing, and
 // leaves nothing.
-func TestCancel(t *testing.T) {
-	t.Parallel()
-	path := smallRecipe().make(t)
-	facts := survey(t, path)
+func testCancel(t *testing.T, path string, facts *fit.Facts) {
 	tr := &trial{path: path, facts: facts, size: sizes(facts)[1]}
 	total := operations(t, tr)
-	for _, percent := range []int64{60, 80, 97} {
+	for _, percent := range []int64{60, 97} {
 		ctx, cancel := context.WithCancel(t.Context())
 		fuse := &fuse{target: tr.to, blow: cancel}
 		fuse.left.Store(total * percent / 100)
@@ -191,14 +199,11 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// TestBrokenTarget holds that an error of the target comes up, with its words.
-func TestBrokenTarget(t *testing.T) {
-	t.Parallel()
-	path := smallRecipe().make(t)
-	facts := survey(t, path)
+// testBrokenTarget holds that an error of the target comes up, with its words.
+func testBrokenTarget(t *testing.T, path string, facts *fit.Facts) {
 	tr := &trial{path: path, facts: facts, size: sizes(facts)[1]}
 	total := operations(t, tr)
-	for _, percent := range []int64{10, 75, 90, 98} {
+	for _, percent := range []int64{10, 80, 98} {
 		bad := &brokenTarget{target: tr.to}
 		bad.left.Store(total * percent / 100)
 		tr.between = bad

@@ -3,7 +3,6 @@ package fit
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -213,21 +212,6 @@ func (s *settler) evict(p, v int64, dests extent.Set, b []byte) error {
 	return nil
 }
 
-// emptyPlace is the next place downwards that nothing uses and avoid lets pass.
-func (s *settler) emptyPlace(avoid func(int64) bool) (int64, bool) {
-	for from := s.cursor; ; from = s.room {
-		for p := s.users.holeBelow(from); p >= 0; p = s.users.holeBelow(p) {
-			if p != s.headBlock && !avoid(p) {
-				s.cursor = p
-				return p, true
-			}
-		}
-		if from == s.room {
-			return 0, false
-		}
-	}
-}
-
 // unload writes the batch home.
 func (s *settler) unload(dests extent.Set) error {
 	b := s.mem
@@ -265,16 +249,11 @@ func (d *device) zero(ctx context.Context, off, size int64) error {
 			return err
 		}
 		n := min(extent.BufferSize, end-off)
-		got, err := d.to.ReadAt(buf[:n], off)
-		if int64(got) < n || !extent.IsZero(buf[:n]) {
-			if err = d.to.WriteZeros(ctx, extent.Extent{Off: off, Len: n}); err == nil {
-				d.stats.Settled += n
+		if got, _ := d.to.ReadAt(buf[:n], off); int64(got) < n || !extent.IsZero(buf[:n]) {
+			if err := d.to.WriteZeros(ctx, extent.Extent{Off: off, Len: n}); err != nil {
+				return fmt.Errorf("write %d zeros at %d: %w", n, off, err)
 			}
-		} else {
-			err = nil
-		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("write %d zeros at %d", n, off), err)
+			d.stats.Settled += n
 		}
 		off += n
 	}

@@ -12,9 +12,10 @@ import (
 const fsckFixed = 1
 
 // Shrink makes the file system smaller: e2fsck, which replays a journal,
-// resize2fs, and e2fsck again, on the virtual device. Directories keep their
-// times, which resize2fs sets where it renumbers inodes. *NoRoomError means that
-// it does not fit.
+// resize2fs, and e2fsck again, on the virtual device. Inodes behind the end get
+// new numbers, and now as the time of their last change; directories keep their
+// times, which resize2fs sets where it renumbers. *NoRoomError means that the
+// file system does not fit.
 func (p *Parker) Shrink(ctx context.Context) error {
 	d := p.dev
 	d.mu.Lock()
@@ -108,7 +109,7 @@ func (p *Parker) explain(err error) error {
 	case fault == nil || errors.As(err, &small):
 		return err
 	case errors.Is(fault, errNoRoom):
-		return &NoRoomError{p.o.Size, errors.Join(fault, err)}
+		return &NoRoomError{p.o.Size, fmt.Errorf("%w (%w)", fault, err)}
 	}
-	return errors.Join(fault, err)
+	return fmt.Errorf("%w (%w)", fault, err)
 }
