@@ -16,9 +16,10 @@ import (
 )
 
 // wipe destroys the old table, for good: nothing behind this finds the old disk.
+// Of a part that stays, no byte is written, though a GPT's backup could lie there.
 func (e *execution) wipe(ctx context.Context) error {
 	e.Meter.Phase("wipe", -1)
-	if err := layout.Wipe(e.target, e.plan.Target.Size, e.plan.Target.Sector); err != nil {
+	if err := layout.Wipe(sparing{e.target, e.plan.kept()}, e.plan.Target.Size, e.plan.Target.Sector); err != nil {
 		return err
 	}
 	return e.target.Sync(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"lifeboat/clone/filesystem/fat"
 	"lifeboat/clone/identity"
@@ -25,8 +26,13 @@ func (e *execution) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if changes := e.plan.replaced(); len(changes) > 0 {
-		edited, err := identity.Apply(changes, views.boot, views.root)
+	own := views.without(e.plan.Stays)
+	changes, err := e.plan.renamed(own)
+	if err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		edited, err := identity.Apply(changes, own.boot, own.root)
 		if err != nil {
 			return err
 		}
@@ -34,7 +40,7 @@ func (e *execution) identify(ctx context.Context) error {
 			e.logf("%s: names the new IDs", name)
 		}
 	}
-	if err := e.stamp(views.boot); err != nil {
+	if err := e.stamp(own.boot); err != nil {
 		return err
 	}
 	return e.resolve(head, views)
@@ -76,6 +82,9 @@ func (e *execution) resolve(head *manifest.Head, v views) error {
 		if f.Serious() {
 			e.reserve("%s", f.Text)
 		}
+		if text := e.plan.misplaced(f); text != "" {
+			e.reserve("%s", text)
+		}
 	}
 	return nil
 }
@@ -85,32 +94,48 @@ func (e *execution) stamp(boot identity.Files) error {
 		return nil
 	}
 	if boot == nil {
-		e.reserve("the finished job could not be recorded: the disk has no FAT part")
+		e.reserve("the finished job could not be recorded: no FAT part was written")
 		return nil
 	}
 	return boot.WriteFile(e.plan.Stamp.Name, e.plan.Stamp.Data)
 }
 
-// views are the two file trees that decide over a boot; each may be nil.
-type views struct{ boot, root identity.Files }
+// views are the two file trees that decide over a boot, with their parts; each
+// may be nil.
+type views struct {
+	boot, root         identity.Files
+	bootPart, rootPart int
+}
+
+// without drops the trees of parts that are not to be written to.
+func (v views) without(parts []int) views {
+	if slices.Contains(parts, v.bootPart) {
+		v.boot = nil
+	}
+	if slices.Contains(parts, v.rootPart) {
+		v.root = nil
+	}
+	return v
+}
 
 // views finds the boot part, the first FAT, and the root part, the first that
 // has an etc/fstab.
 func (e *execution) views(head *manifest.Head) (v views, err error) {
 	for _, p := range head.Parts {
 		isBoot := p.FS.Type == "vfat"
-		if isBoot && v.boot != nil || !isBoot && v.root != nil {
+		if isBoot && v.boot != nil || !isBoot && v.root != nil || slices.Contains(e.plan.Empty, p.Num) {
 			continue
 		}
 		files, err := editable(e.target.Window(p.Extent), p.FS)
 		switch {
+		case err != nil && !e.plan.writes(p.Num): // what stays may hold anything
 		case err != nil:
 			return v, fmt.Errorf("part %d: %w", p.Num, err)
 		case files == nil:
 		case isBoot:
-			v.boot = files
+			v.boot, v.bootPart = files, p.Num
 		case has(files, "etc/fstab"):
-			v.root = files
+			v.root, v.rootPart = files, p.Num
 		}
 	}
 	return v, nil

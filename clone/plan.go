@@ -52,6 +52,9 @@ type Plan struct {
 	Steps   []Step         `json:"steps"`
 	Changes []Change       `json:"changes,omitempty"` // IDs that become others
 	Stamp   *Stamp         `json:"stamp,omitempty"`
+	Stays   []int          `json:"stays,omitempty"`  // parts of the target that stay as they are
+	Empty   []int          `json:"empty,omitempty"`  // parts that nothing is written to
+	Device  string         `json:"device,omitempty"` // what the disk will be called: names by place follow
 	Notes   []string       `json:"notes,omitempty"`
 }
 
@@ -97,6 +100,10 @@ type Options struct {
 	NoVerify bool
 	Random   io.Reader // for new IDs
 	Stamp    *Stamp
+	Parts    []int    // only these are written; none = all
+	Keep     []int    // these stay as they are on the target
+	Present  *Present // what the target holds, where Parts or Keep are given
+	Device   string   // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
 }
 
 // A Refusal is a no before anything was written. Hint says what to do.
@@ -115,8 +122,8 @@ func refuse(hint, format string, args ...any) error {
 // PlanRestore says how the disk of h comes to lie on the target f. It is a pure
 // function, but for the random bytes of new IDs. A *Refusal says why it cannot.
 func PlanRestore(h *manifest.Head, f disk.Facts, o Options) (*Plan, error) {
-	p := &Plan{From: o.From, Target: targetOf(f), Head: h, Stamp: o.Stamp}
-	if err := p.fit(o); err != nil {
+	p := &Plan{From: o.From, Target: targetOf(f), Head: h, Stamp: o.Stamp, Device: o.Device}
+	if err := p.pick(o); err != nil {
 		return nil, err
 	}
 	if err := p.rename(o); err != nil {
@@ -222,7 +229,7 @@ func (p *Plan) place(num int) (extent.Extent, bool) {
 // steps lists what is to be done, in the order of docs/SAFETY.md.
 func (p *Plan) steps(o Options) {
 	p.add(Step{Op: Wipe, Dst: extent.Extent{Off: 0, Len: p.Target.Size}})
-	for _, gap := range p.Head.Gaps() {
+	for _, gap := range p.Head.Gaps().Subtract(p.kept()) {
 		p.add(Step{Op: Move, Src: gap, Dst: gap, Bytes: gap.Len, Note: "outside of parts"})
 	}
 	p.eachPart(func(part manifest.Part, dst extent.Extent) {
@@ -255,9 +262,10 @@ func (p *Plan) steps(o Options) {
 
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
 
+// eachPart goes through the parts that are written.
 func (p *Plan) eachPart(do func(part manifest.Part, dst extent.Extent)) {
 	for _, part := range p.Head.Parts {
-		if dst, ok := p.place(part.Num); ok {
+		if dst, ok := p.place(part.Num); ok && p.writes(part.Num) {
 			do(part, dst)
 		}
 	}
@@ -309,6 +317,9 @@ func (p *Plan) Moved() int64 {
 // note tells what a person should know before agreeing.
 func (p *Plan) note(o Options) {
 	for _, part := range p.Head.Parts {
+		if !p.writes(part.Num) {
+			continue
+		}
 		if part.Why != "" {
 			p.Notes = append(p.Notes, fmt.Sprintf("part %d: all bytes are copied: %s", part.Num, part.Why))
 		}
@@ -318,6 +329,9 @@ func (p *Plan) note(o Options) {
 		if part.FS.Dirty {
 			p.Notes = append(p.Notes, fmt.Sprintf("part %d was not cleanly unmounted: its journal is replayed on the target", part.Num))
 		}
+	}
+	if p.Device != "" {
+		p.Notes = append(p.Notes, fmt.Sprintf("names of parts by place, as /dev/mmcblk0p2, become those of %s", p.Device))
 	}
 	if warning := oldWarning(p.Head.Parts); o.IDs == NewIDs && warning != "" {
 		p.Notes = append(p.Notes, warning)

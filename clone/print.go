@@ -17,7 +17,7 @@ func (p *Plan) String() string {
 	}
 	fmt.Fprintf(&b, "%s → %s\n", p.From, p.Target.Path)
 	line("source", "%s, %s", progress.Bytes(p.Head.Size), tableWords(p.Head.Table))
-	line("target", "%s", p.Target.words())
+	line("target", "%s", p.targetWords())
 	for _, part := range p.Head.Parts {
 		line(fmt.Sprintf("part %d", part.Num), "%s", p.partWords(part))
 	}
@@ -36,6 +36,16 @@ func tableWords(t manifest.Table) string {
 		return "no partition table"
 	}
 	return fmt.Sprintf("%s, disk ID %s", strings.ToUpper(string(t.Kind)), t.ID)
+}
+
+// targetWords are the target's, with what of it stays.
+func (p *Plan) targetWords() string {
+	words := p.Target.words()
+	if kept := p.KeptWords(); kept != "" {
+		words = strings.Replace(words, "all of it", "all but "+kept, 1)
+		words = strings.Replace(words, "what it holds", "all but "+kept, 1)
+	}
+	return words
 }
 
 func (t Target) words() string {
@@ -69,6 +79,10 @@ func (p *Plan) partWords(part manifest.Part) string {
 	}
 	words = append(words, size)
 	switch {
+	case slices.Contains(p.Stays, part.Num):
+		return size + ", stays as it is on the target"
+	case slices.Contains(p.Empty, part.Num):
+		return size + ", left empty"
 	case part.Content == manifest.None:
 		words = append(words, "made anew")
 	case part.Used >= 0:

@@ -3,9 +3,11 @@ package clone
 import (
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	"lifeboat/clone/filesystem"
+	"lifeboat/clone/identity"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 )
@@ -37,7 +39,7 @@ func (p *Plan) rename(o Options) error {
 	}
 	p.Table = table
 	for _, part := range p.Head.Parts {
-		if !renamable(part) {
+		if !renamable(part) || !p.writes(part.Num) {
 			continue
 		}
 		to, err := newUUID(part.FS, o.Random)
@@ -114,4 +116,31 @@ func oldWarning(parts []manifest.Part) string {
 		return ""
 	}
 	return "the UUID stays in " + strings.Join(kept, ", ") + ": do not mount both disks at once"
+}
+
+// renamed is all that the files are to be told: new IDs, and names by place of
+// another disk.
+func (p *Plan) renamed(v views) (map[string]string, error) {
+	changes := p.replaced()
+	if p.Device == "" {
+		return changes, nil
+	}
+	refs, err := identity.References(v.boot, v.root)
+	if err != nil {
+		return nil, err
+	}
+	if from := identity.DiskName(refs); from != "" && from != p.Device {
+		maps.Copy(changes, identity.Devices(from, p.Device))
+	}
+	return changes, nil
+}
+
+// misplaced tells of a name by place that a disk in the target's slot cannot
+// have. Who said what the disk will be called knows better.
+func (p *Plan) misplaced(f identity.Finding) string {
+	if !f.OK || f.Kind != identity.Device || p.Device != "" || identity.CanBe(p.Target.Slot, f.Value) {
+		return ""
+	}
+	return fmt.Sprintf("%s part: %s line %d: %s %s: no disk in a slot of kind %s has that name; --device=/dev/… translates such names",
+		f.Where, f.File, f.Line, f.Use, f.Value, p.Target.Slot)
 }

@@ -25,6 +25,9 @@ type restoreOptions struct {
 	noVerify bool
 	sha256   string
 	member   string
+	parts    []int
+	keep     []int
+	device   string
 	stamp    *clone.Stamp
 	consent  disk.Consent // of a job; else a person is asked
 }
@@ -72,6 +75,9 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 	f.StringVar(&o.grow, "grow", "last", "which part takes the room of a larger disk: last, none, or its number")
 	f.StringVar(&o.yes, "yes", "", "agree, by the `WORD` that the plan shows")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
+	f.IntSliceVar(&o.parts, "parts", nil, "write only these parts, as 1,2; others stay where the target has them already")
+	f.IntSliceVar(&o.keep, "keep", nil, "leave these parts of the target as they are")
+	f.StringVar(&o.device, "device", "", "names by place, as /dev/mmcblk0p2, become those of this `DISK`: /dev/nvme0n1")
 	e.addDryRun(cmd)
 }
 
@@ -111,6 +117,9 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 		return err
 	}
 	opts, err := e.planOptions(o)
+	if err == nil {
+		opts.Present, err = e.present(facts, src.head, o)
+	}
 	if err != nil {
 		return err
 	}
@@ -126,7 +135,7 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 	}
 	consent := o.consent
 	if consent == nil {
-		consent = e.consent(o.yes)
+		consent = e.consentTo(o.yes, lossWords(plan))
 	}
 	target, err := disk.Claim(ctx, e.sys, facts, consent, src.disks()...)
 	if err != nil {
@@ -178,8 +187,10 @@ func (e *env) planOptions(o restoreOptions) (clone.Options, error) {
 		return opts, usage("--ids is keep or new, not %q", o.ids)
 	}
 	var err error
-	opts.Grow, err = parseGrow(o.grow)
-	return opts, err
+	if opts.Grow, err = parseGrow(o.grow); err != nil {
+		return opts, err
+	}
+	return opts, pickOptions(&opts, o)
 }
 
 func parseGrow(text string) (int, error) {

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"lifeboat/clone"
+	"lifeboat/clone/disk"
+	"lifeboat/clone/identity"
+	"lifeboat/clone/manifest"
+)
+
+// pickOptions are those that say which parts are written, and what the disk will
+// be called.
+func pickOptions(opts *clone.Options, o restoreOptions) error {
+	opts.Parts, opts.Keep, opts.Device = o.parts, o.keep, o.device
+	if o.device != "" && !identity.ValidDisk(o.device) {
+		return usage("--device is the name of a disk, as /dev/nvme0n1 or /dev/sda, not %q", o.device)
+	}
+	return nil
+}
+
+// present is what the target holds, where some of it may stay.
+func (e *env) present(f disk.Facts, h *manifest.Head, o restoreOptions) (*clone.Present, error) {
+	if len(o.parts)+len(o.keep) == 0 {
+		return nil, nil
+	}
+	src, err := disk.OpenSource(e.sys, f.Disk.Path)
+	if err != nil {
+		return nil, err
+	}
+	now, err := clone.LookAt(src, src.Size(), src.Sector(), h)
+	return now, errors.Join(err, src.Close())
+}
+
+// lossWords ask for consent: what will be lost.
+func lossWords(p *clone.Plan) string {
+	if kept := p.KeptWords(); kept != "" {
+		return fmt.Sprintf("All of %%s but %s will be lost.", kept)
+	}
+	return "All of %s will be lost."
+}
