@@ -13,8 +13,12 @@ import (
 )
 
 // A TouchedError is what went wrong after the first write: the target holds
-// neither old nor new.
-type TouchedError struct{ Err error }
+// neither old nor new. Where it was changed in place, what it held is still
+// there, and the change is half done.
+type TouchedError struct {
+	Err     error
+	InPlace bool
+}
 
 func (e *TouchedError) Error() string { return e.Err.Error() }
 func (e *TouchedError) Unwrap() error { return e.Err }
@@ -53,7 +57,7 @@ func (r Runner) Execute(ctx context.Context, p *Plan, s Source, t *disk.Target) 
 	start := r.Clock()
 	for _, step := range p.Steps {
 		if err := e.do(ctx, step); err != nil {
-			return nil, &TouchedError{fmt.Errorf("%s: %w", describe(step), err)}
+			return nil, &TouchedError{fmt.Errorf("%s: %w", describe(step), err), p.Steps[0].Op != Wipe}
 		}
 	}
 	e.report.Elapsed = r.Clock().Sub(start)

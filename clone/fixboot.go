@@ -96,7 +96,7 @@ func (r Runner) FixBoot(ctx context.Context, p *BootPlan, t *disk.Target) (*Repo
 	for _, list := range byFile(p.Repairs) {
 		why, err := p.mend(t, list)
 		if err != nil {
-			return nil, &TouchedError{err}
+			return nil, &TouchedError{err, true}
 		}
 		if why != nil {
 			report.Reservations = append(report.Reservations, why.Error())
@@ -105,11 +105,11 @@ func (r Runner) FixBoot(ctx context.Context, p *BootPlan, t *disk.Target) (*Repo
 		}
 	}
 	if err := errors.Join(t.Sync(ctx), t.DropCache()); err != nil {
-		return nil, &TouchedError{err}
+		return nil, &TouchedError{err, true}
 	}
 	after, err := PlanFixBoot(p.Head, BootTrees(t, p.Head), t.Facts())
 	if err != nil {
-		return nil, &TouchedError{fmt.Errorf("look at what was written: %w", err)}
+		return nil, &TouchedError{fmt.Errorf("look at what was written: %w", err), true}
 	}
 	for _, w := range after.Wrong {
 		if !mentioned(report.Reservations, w.Text) {

@@ -69,7 +69,7 @@ func (r Runner) GrowMounted(ctx context.Context, sys *disk.Sys, g *Growth, f dis
 	if narrow.Is.Len > narrow.Was.Len {
 		touched, err := disk.GrowPart(ctx, sys, f, narrow, consent)
 		if err != nil && touched {
-			err = &TouchedError{err}
+			err = &TouchedError{err, true}
 		}
 		if err != nil {
 			return err
@@ -79,14 +79,14 @@ func (r Runner) GrowMounted(ctx context.Context, sys *disk.Sys, g *Growth, f dis
 	}
 	part, _ := g.Head.Part(g.Part)
 	if err := filesystem.GrowMounted(g.Mount, part.FS, narrow.Is.Len); err != nil {
-		return &TouchedError{err}
+		return &TouchedError{err, true}
 	}
 	now, err := filesystem.Probe(io.NewSectionReader(src, narrow.Is.Off, narrow.Is.Len), narrow.Is.Len)
 	if err == nil && now.Size < narrow.Is.Len-slack {
 		err = fmt.Errorf("its file system has %d bytes in a part of %d", now.Size, narrow.Is.Len)
 	}
 	if err != nil {
-		return &TouchedError{fmt.Errorf("part %d after it was grown: %w", g.Part, err)}
+		return &TouchedError{fmt.Errorf("part %d after it was grown: %w", g.Part, err), true}
 	}
 	return nil
 }

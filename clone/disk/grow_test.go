@@ -59,22 +59,13 @@ func TestGrowPart(t *testing.T) {
 	}
 }
 
-// TestGrowPartRefused holds that the narrow door is narrow: what its caller says
-// is not believed, and nothing is written.
-func TestGrowPartRefused(t *testing.T) {
-	t.Parallel()
-	fixture.Root(t)
-	path, file, right := growable(t)
-	f := look(t, path)
-	before, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+// wrongGrowths each make a growth one that must be refused.
+func wrongGrowths() map[string]func(g *disk.Growth) {
 	sector := make([]byte, 512)
 	flip := func(at int, b byte) func(g *disk.Growth) {
 		return func(g *disk.Growth) { g.Writes[0].Is[at] = b }
 	}
-	for name, change := range map[string]func(g *disk.Growth){
+	return map[string]func(g *disk.Growth){
 		"another start":   func(g *disk.Growth) { g.Is.Off += 1 << 20 },
 		"smaller":         func(g *disk.Growth) { g.Is.Len = 8 << 20 },
 		"behind the disk": func(g *disk.Growth) { g.Is.Len = 60 << 20 },
@@ -97,7 +88,21 @@ func TestGrowPartRefused(t *testing.T) {
 		},
 		"half a sector":         func(g *disk.Growth) { g.Writes[0].Was, g.Writes[0].Is = g.Writes[0].Was[:256], g.Writes[0].Is[:256] },
 		"what is not there now": func(g *disk.Growth) { g.Writes[0].Was[0] ^= 1; g.Writes[0].Is[0] ^= 1 },
-	} {
+	}
+}
+
+// TestGrowPartRefused holds that the narrow door is narrow: what its caller says
+// is not believed, and nothing is written.
+func TestGrowPartRefused(t *testing.T) {
+	t.Parallel()
+	fixture.Root(t)
+	path, file, right := growable(t)
+	f := look(t, path)
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range wrongGrowths() {
 		g := right
 		w := right.Writes[0]
 		g.Writes = []disk.Sectors{{Off: w.Off, Was: bytes.Clone(w.Was), Is: bytes.Clone(w.Is)}}

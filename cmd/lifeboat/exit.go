@@ -10,7 +10,7 @@ import (
 	"lifeboat/clone/disk"
 )
 
-// The exit codes promise the state of the target: docs/SAFETY.md, section 4.
+// The exit codes promise the state of the target: docs/SAFETY.md, section 5.
 const (
 	exitDone        = 0
 	exitFailed      = 1
@@ -83,7 +83,10 @@ func isRefusal(err error) bool {
 // hintOf is what the user can do about an error, where that is known.
 func hintOf(err error) string {
 	var touched *clone.TouchedError
-	if errors.As(err, &touched) {
+	switch {
+	case errors.As(err, &touched) && touched.InPlace:
+		return "what it held is still there, and the change is half done; give the same command again to continue"
+	case touched != nil:
 		return "the target holds neither its old content nor the new one; give the same command again to continue"
 	}
 	var (
