@@ -46,6 +46,11 @@ func recipes() []recipe {
 		{name: "ext3", size: 288 * mib, data: 96 * mib, mkfs: []string{"-t", "ext3", "-b", "4096"}},
 		{name: "bigalloc", size: 416 * mib, data: 64 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "bigalloc", "-C", "16384", "-g", "8192"}},
 		{name: "grown", size: 416 * mib, data: 128 * mib, mkfs: rpi, grown: 256 * mib, rare: true},
+		{name: "inline_data", size: 288 * mib, data: 64 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "inline_data,metadata_csum"}, rare: true},
+		{name: "sparse_super2", size: 288 * mib, data: 64 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "sparse_super2,^resize_inode"}, rare: true},
+		{name: "ea_inode", size: 160 * mib, data: 32 * mib, mkfs: []string{"-t", "ext4", "-b", "1024", "-O", "ea_inode,large_dir"}, rare: true},
+		{name: "fast_commit", size: 288 * mib, data: 64 * mib, mkfs: []string{"-t", "ext4", "-b", "4096", "-O", "fast_commit"}, rare: true},
+		{name: "ext2", size: 160 * mib, data: 32 * mib, mkfs: []string{"-t", "ext2", "-b", "1024", "-I", "128"}, rare: true},
 		{name: "dirty", size: 288 * mib, data: 96 * mib, mkfs: rpi, dirty: true},
 	}
 }
