@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"lifeboat/clone/disk"
@@ -23,6 +24,7 @@ type BootPlan struct {
 	Left    []string           `json:"left,omitempty"` // what stays wrong, as sentences
 
 	trees Trees
+	told  []identity.Ref // those that Left speaks of
 }
 
 // PlanFixBoot looks for references of the disk f, which head and trees describe,
@@ -43,16 +45,20 @@ func PlanFixBoot(h *manifest.Head, trees Trees, f disk.Facts) (*BootPlan, error)
 		}
 	}
 	for _, l := range left {
-		p.Left = append(p.Left, l.Text)
+		p.leave(l.Text, l.Ref)
 	}
 	for _, r := range repairs {
 		if why := p.barred(r); why != "" {
-			p.Left = append(p.Left, r.String()+": it is not changed: "+why)
+			p.leave(r.String()+": it is not changed: "+why, r.Was)
 		} else {
 			p.Repairs = append(p.Repairs, r)
 		}
 	}
 	return p, nil
+}
+
+func (p *BootPlan) leave(text string, ref identity.Ref) {
+	p.Left, p.told = append(p.Left, text), append(p.told, ref)
 }
 
 // barred says why a file must not be edited now.
@@ -92,7 +98,7 @@ func (r Runner) FixBoot(ctx context.Context, p *BootPlan, t *disk.Target) (*Repo
 		return nil, err
 	}
 	start := r.Clock()
-	report := &Report{Reservations: p.Left}
+	report, told := &Report{Reservations: slices.Clone(p.Left)}, slices.Clone(p.told)
 	for _, list := range byFile(p.Repairs) {
 		why, err := p.mend(t, list)
 		if err != nil {
@@ -100,6 +106,9 @@ func (r Runner) FixBoot(ctx context.Context, p *BootPlan, t *disk.Target) (*Repo
 		}
 		if why != nil {
 			report.Reservations = append(report.Reservations, why.Error())
+			for _, m := range list {
+				told = append(told, m.Was)
+			}
 		} else if r.Logf != nil {
 			r.Logf("%s part: %s: %d changed", list[0].Was.Where, list[0].Was.File, len(list))
 		}
@@ -112,7 +121,7 @@ func (r Runner) FixBoot(ctx context.Context, p *BootPlan, t *disk.Target) (*Repo
 		return nil, &TouchedError{fmt.Errorf("look at what was written: %w", err), true}
 	}
 	for _, w := range after.Wrong {
-		if !mentioned(report.Reservations, w.Text) {
+		if !slices.Contains(told, w.Ref) {
 			report.Reservations = append(report.Reservations, w.Text)
 		}
 	}
@@ -161,13 +170,4 @@ func (p *BootPlan) mend(t *disk.Target, repairs []identity.Repair) (why, err err
 		return nil, errors.Join(why, err)
 	}
 	return why, nil
-}
-
-func mentioned(list []string, text string) bool {
-	for _, l := range list {
-		if strings.Contains(l, text) {
-			return true
-		}
-	}
-	return false
 }

@@ -11,12 +11,10 @@ import (
 	"lifeboat/clone/disk"
 )
 
-// consent asks a person for the word of the target. word is what --yes gave.
-func (e *env) consent(word string) disk.Consent { return e.consentTo(word, "All of %s will be lost.") }
-
-// consentTo asks the same; what is a sentence that says what will happen to the
-// disk, whose path stands for its %s.
-func (e *env) consentTo(word, what string) disk.Consent {
+// consent asks a person for the word of the target. word is what --yes gave;
+// what is a sentence that says what will happen to the disk, whose path stands
+// for its %s.
+func (e *env) consent(word, what string) disk.Consent {
 	if word != "" {
 		return disk.Say(word)
 	}

@@ -66,7 +66,7 @@ func runFixBoot(ctx context.Context, e *env, o fixBootOptions) error {
 	if e.dry || len(plan.Repairs) == 0 {
 		return reserved(plan.Left)
 	}
-	target, err := disk.Claim(ctx, e.sys, facts, e.consentTo(o.yes, "These lines of %s will be changed."))
+	target, err := disk.Claim(ctx, e.sys, facts, e.consent(o.yes, "These lines of %s will be changed."))
 	if err != nil {
 		return err
 	}

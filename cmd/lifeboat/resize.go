@@ -79,7 +79,7 @@ func runResize(ctx context.Context, e *env, o resizeOptions) error {
 	if err := e.needPrograms(plan.Plan); err != nil {
 		return err
 	}
-	target, err := disk.Claim(ctx, e.sys, facts, e.consentTo(o.yes, growWords))
+	target, err := disk.Claim(ctx, e.sys, facts, e.consent(o.yes, growWords))
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (e *env) growRunning(ctx context.Context, o resizeOptions, grow int) error 
 	if err := e.showChange(plan, len(plan.Steps) > 0, plan.Target); err != nil || e.dry || len(plan.Steps) == 0 {
 		return err
 	}
-	if err := e.runner().GrowMounted(ctx, e.sys, plan, facts, e.consentTo(o.yes, growWords)); err != nil {
+	if err := e.runner().GrowMounted(ctx, e.sys, plan, facts, e.consent(o.yes, growWords)); err != nil {
 		return err
 	}
 	return e.tellChange(grownLine(plan), &clone.Report{Verified: true})

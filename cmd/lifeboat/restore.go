@@ -135,7 +135,7 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 	}
 	consent := o.consent
 	if consent == nil {
-		consent = e.consentTo(o.yes, lossWords(plan))
+		consent = e.consent(o.yes, lossWords(plan))
 	}
 	target, err := disk.Claim(ctx, e.sys, facts, consent, src.disks()...)
 	if err != nil {

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lifeboat/clone/disk"
+	"lifeboat/clone/filesystem"
+	"lifeboat/internal/fixture"
+	"lifeboat/internal/progress"
+	"lifeboat/internal/vmtest"
+)
+
+// TestInGuest runs the tests below where a disk can be the running system's.
+func TestInGuest(t *testing.T) {
+	t.Parallel()
+	fixture.Need(t, "e2fsck", "sfdisk")
+	card := fixture.Card(t, "pi-mbr-fat-ext4")
+	if err := os.Truncate(card, 300<<20); err != nil {
+		t.Fatal(err)
+	}
+	vmtest.Run(t, vmtest.Options{Memory: 512 << 20, Disks: []string{card}, Programs: []string{"e2fsck", "sfdisk"}})
+}
+
+// TestGuestResizeRoot makes the card's root the test's own, and has it resized.
+func TestGuestResizeRoot(t *testing.T) {
+	vmtest.Only(t)
+	const node, part = "/dev/ubda", "/dev/ubda2"
+	dir := t.TempDir()
+	for _, m := range [][3]string{{part, dir, "ext4"}, {"proc", dir + "/proc", "proc"}, {"sysfs", dir + "/sys", "sysfs"}, {"devtmpfs", dir + "/dev", "devtmpfs"}} {
+		if err := unix.Mount(m[0], m[1], m[2], 0, ""); err != nil {
+			t.Fatalf("mount %s: %v", m[1], err)
+		}
+	}
+	back, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	if err := unix.Chroot(dir); err != nil {
+		t.Fatal(err)
+	}
+	inside(t)
+	if err := back.Chdir(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"dev", "sys", "proc", ""} {
+		if err := unix.Unmount(filepath.Join(dir, sub), 0); err != nil {
+			t.Fatalf("unmount %s: %v", sub, err)
+		}
+	}
+	fixture.Run(t, "e2fsck", "-fn", part)
+	fixture.Run(t, "sfdisk", "--verify", node)
+	if parts := fixture.Parts(t, node); len(parts) != 2 || parts[1].Size != 256<<20 {
+		t.Errorf("got %+v", parts)
+	}
+}
+
+// inside calls the tool with the card as its root.
+func inside(t *testing.T) {
+	t.Helper()
+	if out, code := resizing(t); code != exitRefused || !strings.Contains(out, "nobody is there to agree") {
+		t.Errorf("without the word: got %d, %s", code, out)
+	}
+	out, code := resizing(t, "--dry-run")
+	if code != exitDone || !strings.Contains(out, "88.1 MB → 268 MB") || !strings.Contains(out, "resize while it is mounted on /") {
+		t.Errorf("dry run: got %d, %s", code, out)
+	}
+	facts, err := disk.Host().Look("/dev/ubda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, code := resizing(t, "--yes="+facts.Word); code != exitDone || !strings.Contains(out, "part 2 has 268 MB now") {
+		t.Errorf("with the word: got %d, %s", code, out)
+	}
+	if out, code := resizing(t); code != exitDone || !strings.Contains(out, "nothing to do") {
+		t.Errorf("again: got %d, %s", code, out)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs("/", &st); err != nil || int64(st.Blocks)*st.Bsize < 240<<20 {
+		t.Errorf("the root has %d blocks of %d, %v", st.Blocks, st.Bsize, err)
+	}
+}
+
+func resizing(t *testing.T, flags ...string) (string, int) {
+	t.Helper()
+	var out bytes.Buffer
+	e := &env{
+		stdin: strings.NewReader(""), stdout: &out, stderr: &out, sys: disk.Host(),
+		tools: filesystem.Tools{Run: filesystem.Exec}, have: filesystem.Have,
+		client: http.DefaultClient, clock: time.Now, meter: progress.New(time.Now),
+	}
+	code := execute(t.Context(), e, append([]string{"resize", "/"}, flags...))
+	return out.String(), code
+}
