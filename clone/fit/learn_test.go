@@ -36,7 +36,11 @@ func TestLearn(t *testing.T) {
 				tr.must(t)
 				tr.judgeFiles(t, listing(t, path))
 				t.Logf("wrote %d bytes for %d in use: %+v", tr.to.written, exact.Used.Bytes(), tr.stats)
-				if got, most := tr.stats.Written(), exact.Used.Bytes()*21/20; got > most {
+				most := exact.Used.Bytes() * 21 / 20
+				if r.name == "ext2" { // garbage before a group's bitmap spoils the prediction
+					most = most * 3 / 2
+				}
+				if got := tr.stats.Written(); got > most {
 					t.Errorf("wrote %d bytes, want at most %d", got, most)
 				}
 			}
