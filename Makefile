@@ -28,7 +28,8 @@ test: ## all checks and tests, guests and emulated boards among them
 	testdata/need.sh debs
 	testdata/need.sh root >/dev/null
 	$(MAKE) --no-print-directory check
-	go test -race -count=1 -timeout 40m ./...
+	go test -count=1 -run TestPromptAsker ./cmd/lifeboat
+	go test -race -count=1 -timeout 60m ./...
 
 test-long: ## also the campaigns: hours
 	testdata/need.sh test

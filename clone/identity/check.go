@@ -38,11 +38,11 @@ func Check(head *manifest.Head, boot, root fs.FS) ([]Finding, error) {
 	for _, r := range refs {
 		findings = append(findings, c.check(r))
 	}
-	return append(findings, missing(files, refs, boot, root)...), nil
+	return append(findings, missing(head, files, refs, boot, root)...), nil
 }
 
 // missing says what should be there, and is not.
-func missing(files []file, refs []Ref, boot, root fs.FS) []Finding {
+func missing(head *manifest.Head, files []file, refs []Ref, boot, root fs.FS) []Finding {
 	isBoot := func(f file) bool { return !strings.HasPrefix(f.name, "etc/") }
 	isRoot := func(r Ref) bool { return namesRoot(r) && !strings.HasPrefix(r.File, "etc/") }
 	var text string
@@ -63,7 +63,15 @@ func missing(files []file, refs []Ref, boot, root fs.FS) []Finding {
 	if scripted {
 		text += ", unless the boot script does"
 	}
-	return []Finding{{Ref: Ref{Where: Boot, Use: "root=", Optional: scripted}, Text: text}}
+	return []Finding{{Ref: Ref{Where: Boot, Use: "root=", Optional: scripted || rootless(head)}, Text: text}}
+}
+
+// rootless tells whether no part can be a root: rescue media run from memory,
+// and sticks boot nothing.
+func rootless(head *manifest.Head) bool {
+	return len(head.Parts) > 0 && !slices.ContainsFunc(head.Parts, func(p manifest.Part) bool {
+		return p.FS.Type != "vfat" && p.FS.Type != "swap"
+	})
 }
 
 func exists(tree fs.FS, name string) bool {

@@ -48,10 +48,11 @@ func newWorkshop(tb testing.TB) *workshop {
 	return w
 }
 
-// compile builds the tool as the Makefile does.
+// compile builds the tool as the Makefile does. It stays in the cache, so that
+// the next test need not link it again.
 func (w *workshop) compile(name string, environ ...string) string {
 	w.Helper()
-	out := filepath.Join(w.dir, name)
+	out := filepath.Join(fixture.Cache(w), "bin", name)
 	cmd := exec.CommandContext(w.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, ".")
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), environ...)
 	if text, err := cmd.CombinedOutput(); err != nil {

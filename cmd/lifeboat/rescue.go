@@ -156,25 +156,36 @@ func (r *rescuer) run(ctx context.Context) error {
 // A gate lets a key press end the search for a job, but not a job that has
 // begun to write.
 type gate struct {
-	mu     sync.Mutex
-	closed bool
-	stop   func()
+	mu      sync.Mutex
+	closed  bool
+	pressed bool
+	stop    func()
 }
 
 func (g *gate) interrupt() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.pressed = true
 	if !g.closed {
 		g.stop()
 	}
 }
 
-// close makes later key presses wait.
+// close makes later key presses wait until open.
 func (g *gate) close(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
 	return ctx.Err()
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = false
+	if g.pressed {
+		g.stop()
+	}
 }
 
 const (

@@ -111,6 +111,7 @@ func (r *rescuer) do(ctx context.Context, g *gate, found *netboot.Found) error {
 		return err
 	}
 	err = runRestore(ctx, r.at(r.consoles, false), o)
+	g.open()
 	var reserved reservedError
 	if err != nil && !errors.As(err, &reserved) {
 		return fmt.Errorf("job %s: %w", job.ID, err)
