@@ -208,13 +208,14 @@ func (p *Parker) park(v, n int64, b []byte) error {
 func (p *Parker) tableRun(v, n int64) (int64, bool) {
 	bs := p.dev.block
 	off, end := v*bs, (v+n)*bs
-	for _, e := range overlapping(p.tables, extent.Extent{Off: off, Len: end - off}) {
-		if e.Off > off {
-			return (e.Off - off) / bs, false
-		}
-		return (min(e.End(), end) - off) / bs, true
+	hit := overlapping(p.tables, extent.Extent{Off: off, Len: end - off})
+	switch {
+	case len(hit) == 0:
+		return n, false
+	case hit[0].Off > off:
+		return (hit[0].Off - off) / bs, false
 	}
-	return n, false
+	return (min(hit[0].End(), end) - off) / bs, true
 }
 
 // parkTable keeps blocks of a table in memory as long as there is room.

@@ -76,7 +76,6 @@ type geometry struct {
 	descSize, reserved, metaBG int64
 	backups                    [2]int64
 	compat, incompat, ro       uint32
-	journalInode               uint32
 	seed                       uint32 // of checksums
 	groups                     []group
 }
