@@ -87,7 +87,7 @@ func (b *Blocks) Open(ctx context.Context, want extent.Set) (Pass, error) {
 		}
 		return narrowPass{pass, b.used}, nil
 	}
-	return &blockPass{r: b.r, todo: want.Intersect(b.used), used: b.used, buf: extent.Buffer()}, nil
+	return &blockPass{r: b.r, todo: want.Intersect(b.used), used: b.used}, nil
 }
 
 // Close closes what NewBlocks was given, if that can be closed.
@@ -98,33 +98,38 @@ func (b *Blocks) Close() error {
 	return nil
 }
 
+// A blockPass has the next chunks read while one is being yielded.
 type blockPass struct {
 	// config
 	r    io.ReaderAt
 	used extent.Set
-	buf  *[extent.BufferSize]byte
 
 	// state
 	todo  extent.Set
-	chunk extent.Extent // what buf holds
-	at    int64         // the first byte of it that was not yielded yet
+	under []*fetch // on their way, in order
+	now   *fetch   // being yielded; nil = none
+	at    int64    // the first byte of it that was not yielded yet
 }
 
-// Next reads one chunk after the other, and yields each in runs of data and of
+// A fetch is a chunk that is being read.
+type fetch struct {
+	extent.Extent
+	buf  *[extent.BufferSize]byte
+	done chan error // one
+}
+
+// Next takes one chunk after the other, and yields each in runs of data and of
 // zeros.
 func (p *blockPass) Next(ctx context.Context) (extent.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return extent.Record{}, err
 	}
-	if p.at == p.chunk.End() {
-		if len(p.todo) == 0 {
-			return extent.Record{}, io.EOF
-		}
-		if err := p.read(); err != nil {
+	if p.now == nil || p.at == p.now.End() {
+		if err := p.turn(); err != nil {
 			return extent.Record{}, err
 		}
 	}
-	data := p.buf[p.at-p.chunk.Off : p.chunk.Len]
+	data := p.now.buf[p.at-p.now.Off : p.now.Len]
 	n, zero := run(data)
 	rec := extent.Record{Extent: extent.Extent{Off: p.at, Len: int64(n)}, Data: data[:n]}
 	if zero {
@@ -134,23 +139,48 @@ func (p *blockPass) Next(ctx context.Context) (extent.Record, error) {
 	return rec, nil
 }
 
-// read fills the buffer with the next chunk. Chunks end at multiples of the
-// buffer's size, so that all but the first and last of an extent are aligned.
-func (p *blockPass) read() error {
+// turn waits for the next chunk, and sends for others.
+func (p *blockPass) turn() error {
+	p.drop()
+	for len(p.under) < readers && len(p.todo) > 0 {
+		p.under = append(p.under, p.send())
+	}
+	if len(p.under) == 0 {
+		return io.EOF
+	}
+	next := p.under[0]
+	p.under = p.under[1:]
+	p.now, p.at = next, next.Off
+	if err := <-next.done; err != nil {
+		p.drop()
+		return fmt.Errorf("read %d bytes at %d: %w", next.Len, next.Off, noEOF(err))
+	}
+	return nil
+}
+
+// send begins to read the next chunk. Chunks end at multiples of the buffer's
+// size, so that all but the first and last of an extent are aligned.
+func (p *blockPass) send() *fetch {
 	next := &p.todo[0]
 	end := min(next.End(), (next.Off/extent.BufferSize+1)*extent.BufferSize)
-	p.chunk = extent.Extent{Off: next.Off, Len: end - next.Off}
-	p.at = next.Off
-	if _, err := p.r.ReadAt(p.buf[:p.chunk.Len], p.chunk.Off); err != nil {
-		p.at = p.chunk.End()
-		return fmt.Errorf("read %d bytes at %d: %w", p.chunk.Len, p.chunk.Off, noEOF(err))
-	}
-	next.Len -= p.chunk.Len
-	next.Off = p.chunk.End()
+	f := &fetch{extent.Extent{Off: next.Off, Len: end - next.Off}, extent.Buffer(), make(chan error, 1)}
+	next.Off, next.Len = f.End(), next.Len-f.Len
 	if next.Len == 0 {
 		p.todo = p.todo[1:]
 	}
-	return nil
+	go func() {
+		_, err := p.r.ReadAt(f.buf[:f.Len], f.Off)
+		f.done <- err
+	}()
+	return f
+}
+
+// drop gives the chunk back that was yielded.
+func (p *blockPass) drop() {
+	if p.now != nil {
+		extent.Release(p.now.buf)
+		p.now = nil
+	}
 }
 
 // run is the length of what b begins with, and whether that is zeros.
@@ -177,9 +207,14 @@ func noEOF(err error) error {
 
 func (p *blockPass) Tail() *manifest.Tail { return &manifest.Tail{Used: p.used} }
 
+// Close waits for what is being read.
 func (p *blockPass) Close() error {
-	extent.Release(p.buf)
-	p.buf = nil
+	p.drop()
+	for _, f := range p.under {
+		<-f.done
+		extent.Release(f.buf)
+	}
+	p.under = nil
 	return nil
 }
 

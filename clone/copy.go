@@ -1,6 +1,7 @@
 package clone
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,18 @@ import (
 // ahead is how many records may wait between source and sink: enough to keep
 // both busy, and a few MiB at most.
 const ahead = 4
+
+// writers is how many records may be on their way to the target at once: a disk
+// that is given the next bytes only when it has answered for the last ones waits
+// half of its time.
+const writers = 3
+
+// A preparer is a sink that can split a Put: what must be done in order it does
+// at once, and what it returns may run beside that of other records. The data
+// must stay until that has run.
+type preparer interface {
+	prepare(r extent.Record) (rest func() error, err error)
+}
 
 // A parcel is a record on its way, with the buffer that holds its bytes.
 type parcel struct {
@@ -71,28 +84,78 @@ func readAll(ctx context.Context, pass Pass, parcels chan<- parcel) error {
 }
 
 // writeAll puts the records into the sink. What comes at or before the place of
-// an earlier record is a patch.
+// an earlier record is a patch, for which all records before it must lie.
 func writeAll(ctx context.Context, parcels <-chan parcel, k Sink, m *progress.Meter) error {
+	w := &writing{sink: k, meter: m}
+	w.begin(ctx)
 	end := int64(0)
 	for p := range parcels {
-		put := k.Put
-		if p.Off < end {
-			patcher, ok := k.(Patcher)
-			if !ok {
-				return fmt.Errorf("bytes at %d came a second time, and this output cannot be changed once written", p.Off)
-			}
-			put = patcher.Patch
+		err := w.ctx.Err() // also where a write went wrong
+		switch {
+		case err != nil:
+		case p.Off < end:
+			err = w.patch(ctx, p)
+		default:
+			err = w.put(ctx, p)
 		}
-		if err := put(ctx, p.Record); err != nil {
-			return err
+		if err != nil {
+			return cmp.Or(w.group.Wait(), err)
 		}
 		end = max(end, p.End())
-		m.Add(p.Len)
-		if p.buf != nil {
-			extent.Release(p.buf)
-		}
+	}
+	if err := w.group.Wait(); err != nil {
+		return err
 	}
 	return ctx.Err()
+}
+
+// A writing is what is on its way into a sink.
+type writing struct {
+	sink  Sink
+	meter *progress.Meter
+	group *errgroup.Group
+	ctx   context.Context // ends with the first error of the group
+}
+
+func (w *writing) begin(ctx context.Context) {
+	w.group, w.ctx = errgroup.WithContext(ctx)
+	w.group.SetLimit(writers)
+}
+
+func (w *writing) put(ctx context.Context, p parcel) error {
+	split, ok := w.sink.(preparer)
+	if !ok {
+		return w.done(p, w.sink.Put(ctx, p.Record))
+	}
+	rest, err := split.prepare(p.Record)
+	if err != nil || rest == nil {
+		return w.done(p, err)
+	}
+	w.group.Go(func() error { return w.done(p, rest()) })
+	return nil
+}
+
+func (w *writing) patch(ctx context.Context, p parcel) error {
+	patcher, ok := w.sink.(Patcher)
+	if !ok {
+		return fmt.Errorf("bytes at %d came a second time, and this output cannot be changed once written", p.Off)
+	}
+	if err := w.group.Wait(); err != nil {
+		return err
+	}
+	w.begin(ctx)
+	return w.done(p, patcher.Patch(ctx, p.Record))
+}
+
+// done ends the way of a parcel.
+func (w *writing) done(p parcel, err error) error {
+	if p.buf != nil {
+		extent.Release(p.buf)
+	}
+	if err == nil {
+		w.meter.Add(p.Len)
+	}
+	return err
 }
 
 // Save copies all that the source has in use into the sink and commits it: a

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 	"sort"
+	"sync"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
@@ -36,13 +37,16 @@ type filler struct {
 	zeros   extent.Set // where zeros came
 	held    []byte     // what belongs at hold
 	compare comparer
-	Written int64 // bytes that had to be written
-	Same    int64 // bytes that were on the target already
+
+	mu      sync.Mutex // of what follows: pieces are laid side by side
+	Written int64      // bytes that had to be written
+	Same    int64      // bytes that were on the target already
 }
 
 var (
-	_ Sink    = (*filler)(nil)
-	_ Patcher = (*filler)(nil)
+	_ Sink     = (*filler)(nil)
+	_ Patcher  = (*filler)(nil)
+	_ preparer = (*filler)(nil)
 )
 
 func newFiller(p *Plan, to medium) *filler {
@@ -73,6 +77,28 @@ func (f *filler) Put(_ context.Context, r extent.Record) error {
 	return f.eachPiece(r, f.place)
 }
 
+// prepare notes a record, and returns what lays it at its places.
+func (f *filler) prepare(r extent.Record) (func() error, error) {
+	var pieces []extent.Record
+	err := f.eachPiece(r, func(piece extent.Record) error {
+		if f.note(piece) {
+			pieces = append(pieces, piece)
+		}
+		return nil
+	})
+	if err != nil || len(pieces) == 0 {
+		return nil, err
+	}
+	return func() error {
+		for _, piece := range pieces {
+			if err := f.lay(piece); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
 // Patch lays a record over what earlier ones laid.
 func (f *filler) Patch(_ context.Context, r extent.Record) error {
 	return f.eachPiece(r, func(piece extent.Record) error {
@@ -85,16 +111,24 @@ func (f *filler) Patch(_ context.Context, r extent.Record) error {
 
 // place takes a piece whose extent is one of the target.
 func (f *filler) place(piece extent.Record) error {
-	if piece.Len == 0 {
+	if !f.note(piece) {
 		return nil
 	}
-	if piece.Kind == extent.Zero {
+	return f.lay(piece)
+}
+
+// note remembers a piece, and tells whether it must be laid now.
+func (f *filler) note(piece extent.Record) bool {
+	switch {
+	case piece.Len == 0:
+		return false
+	case piece.Kind == extent.Zero:
 		f.zeros = add(f.zeros, piece.Extent)
-		return nil
+		return false
 	}
 	f.data = add(f.data, piece.Extent)
 	f.sums.add(piece.Off, piece.Data)
-	return f.lay(piece)
+	return true
 }
 
 // forget takes back what was noted of e. The bytes are read for their sum, so
@@ -145,20 +179,22 @@ func (f *filler) keep(piece extent.Record) extent.Record {
 	return piece
 }
 
-// lay writes a piece, unless the target holds it already.
+// lay writes a piece, unless the target holds it already. Several may be laid
+// at once.
 func (f *filler) lay(piece extent.Record) error {
-	same, err := f.compare.same(f.to, piece)
-	if err != nil {
-		return err
+	same := f.compare.same(f.to, piece)
+	if !same {
+		if _, err := f.to.WriteAt(piece.Data, piece.Off); err != nil {
+			return fmt.Errorf("write %d bytes at %d: %w", piece.Len, piece.Off, err)
+		}
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if same {
 		f.Same += piece.Len
-		return nil
+	} else {
+		f.Written += piece.Len
 	}
-	if _, err := f.to.WriteAt(piece.Data, piece.Off); err != nil {
-		return fmt.Errorf("write %d bytes at %d: %w", piece.Len, piece.Off, err)
-	}
-	f.Written += piece.Len
 	return nil
 }
 
@@ -174,9 +210,9 @@ func add(s extent.Set, e extent.Extent) extent.Set {
 // second run after an interruption writes only what is missing. On a target
 // where that is never so it soon looks only now and then.
 type comparer struct {
+	mu     sync.Mutex
 	misses int
 	skip   int
-	buf    []byte
 }
 
 const (
@@ -184,26 +220,41 @@ const (
 	nap      = 63 // so many pieces are written without a look
 )
 
-func (c *comparer) same(r io.ReaderAt, piece extent.Record) (bool, error) {
+// same tells whether r holds the piece already. What cannot be read is written:
+// that may mend it.
+func (c *comparer) same(r io.ReaderAt, piece extent.Record) bool {
+	if !c.look() {
+		return false
+	}
+	buf := extent.Buffer()
+	defer extent.Release(buf)
+	have := buf[:piece.Len]
+	if _, err := r.ReadAt(have, piece.Off); err != nil {
+		return false
+	}
+	return c.learn(string(have) == string(piece.Data))
+}
+
+// look tells whether it is worth it.
+func (c *comparer) look() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.skip > 0 {
 		c.skip--
-		return false, nil
+		return false
 	}
-	if c.buf == nil {
-		c.buf = extent.Buffer()[:]
-	}
-	have := c.buf[:piece.Len]
-	if _, err := r.ReadAt(have, piece.Off); err != nil {
-		return false, nil // what cannot be read is written: that may mend it
-	}
-	if string(have) == string(piece.Data) {
+	return true
+}
+
+func (c *comparer) learn(same bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if same {
 		c.misses = 0
-		return true, nil
-	}
-	if c.misses++; c.misses >= patience {
+	} else if c.misses++; c.misses >= patience {
 		c.skip = nap
 	}
-	return false, nil
+	return same
 }
 
 // sums are checksums of the bytes on the target, one for each chunk of

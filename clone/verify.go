@@ -1,8 +1,11 @@
 package clone
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+
+	"golang.org/x/sync/errgroup"
 
 	"lifeboat/clone/extent"
 	"lifeboat/internal/progress"
@@ -16,26 +19,20 @@ func (e *LostError) Error() string {
 		e.Off, e.End())
 }
 
+// readers is how many reads may be under way at once, for the same reason as
+// with writers.
+const readers = 3
+
 // verify reads back all that was laid down and compares. The caller has synced
 // and dropped the caches.
 func (f *filler) verify(ctx context.Context, m *progress.Meter) error {
-	buf := extent.Buffer()
-	defer extent.Release(buf)
-	read := func(e extent.Extent) ([]byte, error) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if _, err := f.to.ReadAt(buf[:e.Len], e.Off); err != nil {
-			return nil, fmt.Errorf("read back %d bytes at %d: %w", e.Len, e.Off, noEOF(err))
-		}
-		m.Add(e.Len)
-		return buf[:e.Len], nil
-	}
-	if err := f.verifyData(read); err != nil {
+	if err := f.verifyData(ctx, m); err != nil {
 		return err
 	}
+	buf := extent.Buffer()
+	defer extent.Release(buf)
 	return eachChunk(f.zeros, func(e extent.Extent) error {
-		b, err := read(e)
+		b, err := f.readBack(ctx, buf, e, m)
 		if err == nil && !extent.IsZero(b) {
 			err = &LostError{e}
 		}
@@ -43,35 +40,57 @@ func (f *filler) verify(ctx context.Context, m *progress.Meter) error {
 	})
 }
 
-// verifyData adds up the sums of each chunk anew, and looks at a chunk when the
-// last of its bytes was read.
-func (f *filler) verifyData(read func(extent.Extent) ([]byte, error)) error {
-	again := sums{f.sums.seed, map[int64]uint64{}}
-	chunk := int64(-1)
-	done := func() error {
-		if chunk >= 0 && again.chunk[chunk] != f.sums.chunk[chunk] {
-			return &LostError{extent.Extent{Off: chunk * sumChunk, Len: sumChunk}}
+// readBack reads e, at most a buffer's size.
+func (f *filler) readBack(ctx context.Context, buf *[extent.BufferSize]byte, e extent.Extent, m *progress.Meter) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if _, err := f.to.ReadAt(buf[:e.Len], e.Off); err != nil {
+		return nil, fmt.Errorf("read back %d bytes at %d: %w", e.Len, e.Off, noEOF(err))
+	}
+	m.Add(e.Len)
+	return buf[:e.Len], nil
+}
+
+// verifyData adds up the sum of each chunk anew, several chunks at once.
+func (f *filler) verifyData(ctx context.Context, m *progress.Meter) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	var chunk extent.Set // the pieces of one, in the making
+	check := func() {
+		if pieces := chunk; len(pieces) > 0 {
+			group.Go(func() error { return f.verifyChunk(ctx, pieces, m) })
 		}
-		delete(again.chunk, chunk)
-		return nil
+		chunk = nil
 	}
 	err := eachChunk(f.data, func(e extent.Extent) error {
-		if e.Off/sumChunk != chunk {
-			if err := done(); err != nil {
-				return err
-			}
-			chunk = e.Off / sumChunk
+		if len(chunk) > 0 && chunk[0].Off/sumChunk != e.Off/sumChunk {
+			check()
 		}
-		b, err := read(e)
-		if err == nil {
-			again.add(e.Off, b)
-		}
-		return err
+		chunk = append(chunk, e)
+		return ctx.Err()
 	})
-	if err != nil {
-		return err
+	check()
+	return cmp.Or(group.Wait(), err)
+}
+
+// verifyChunk reads the pieces of one chunk, and compares its sum.
+func (f *filler) verifyChunk(ctx context.Context, pieces extent.Set, m *progress.Meter) error {
+	buf := extent.Buffer()
+	defer extent.Release(buf)
+	again := sums{f.sums.seed, map[int64]uint64{}}
+	for _, e := range pieces {
+		b, err := f.readBack(ctx, buf, e, m)
+		if err != nil {
+			return err
+		}
+		again.add(e.Off, b)
 	}
-	return done()
+	n := pieces[0].Off / sumChunk
+	if again.chunk[n] != f.sums.chunk[n] {
+		return &LostError{extent.Extent{Off: n * sumChunk, Len: sumChunk}}
+	}
+	return nil
 }
 
 // eachChunk calls do for the pieces of the set, cut at multiples of a buffer.
