@@ -49,5 +49,5 @@ func punch(f *os.File, off, n int64) error {
 func room(path string) (int64, error) {
 	var st unix.Statfs_t
 	err := unix.Statfs(path, &st)
-	return int64(min(st.Bavail, 1<<62/uint64(max(st.Bsize, 1)))) * st.Bsize, err
+	return int64(min(st.Bavail, 1<<62/uint64(max(st.Bsize, 1)))) * int64(st.Bsize), err
 }
