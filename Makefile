@@ -5,7 +5,7 @@
 
 SHELL = /bin/bash
 .DEFAULT_GOAL = build
-.PHONY: build arm64 arm check test test-long fuzz cards demo help
+.PHONY: build arm64 arm check test test-long fuzz cards demo bench help
 
 staticcheck = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 static = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w'
@@ -55,6 +55,10 @@ demo: ## the main job on emulated hardware: a board restores its card and boots
 	testdata/need.sh root >/dev/null
 	mkdir -p out/demo
 	CI=true go test -count=1 -timeout 60m -run TestDemo -v -artifacts -outputdir $(CURDIR)/out/demo ./cmd/lifeboat
+
+bench: ## the comparison with other tools, into docs/BENCHMARKS.md
+	testdata/need.sh test
+	LIFEBOAT_BENCH=$(CURDIR)/docs/BENCHMARKS.md CI=true go test -count=1 -timeout 90m -run 'TestBench$$' -v ./cmd/lifeboat
 
 help:
 	@sed -n 's/^\([a-z0-9 -]*\):.*## /\1\t/p' Makefile | expand -t 12
