@@ -23,12 +23,15 @@ import (
 // is older than limits for one disk, and has no tracing.
 func TestInGuest(t *testing.T) {
 	t.Parallel()
-	fixture.Need(t, "e2fsck", "fsck.vfat", "mkswap", "swapon", "swapoff")
+	fixture.Need(t, "e2fsck", "fsck.vfat", "mkswap", "swapon", "swapoff", "dmsetup")
 	vmtest.Run(t, vmtest.Options{
-		Memory:   1 << 30,
-		Disks:    []string{fixture.Card(t, "pi-mbr-fat-ext4"), fixture.Card(t, "pi-mbr-fat-ext4"), fixture.Card(t, "pi-mbr-fat-ext4")},
-		Modules:  []string{"vfat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8"},
-		Programs: []string{"e2fsck", "fsck.vfat", "mkswap", "swapon", "swapoff"},
+		Memory: 1 << 30,
+		Disks: []string{
+			fixture.Card(t, "pi-mbr-fat-ext4"), fixture.Card(t, "pi-mbr-fat-ext4"),
+			fixture.Card(t, "pi-mbr-fat-ext4"), fixture.Card(t, "pi-mbr-fat-ext4"),
+		},
+		Modules:  []string{"vfat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8", "dm_mod"},
+		Programs: []string{"e2fsck", "fsck.vfat", "mkswap", "swapon", "swapoff", "dmsetup"},
 	})
 }
 
@@ -208,4 +211,15 @@ func TestGuestSwapFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	judgeParts(t, s, read(t, image))
+}
+
+// TestGuestMappedPart refuses a disk of which another device has a part: who
+// writes through that cannot be frozen.
+func TestGuestMappedPart(t *testing.T) {
+	vmtest.Only(t)
+	const disk4, name = "/dev/ubdd", "mapped"
+	fixture.Run(t, "dmsetup", "create", name, "--noudevsync", "--table", "0 2048 linear "+disk4+"1 0")
+	defer fixture.Run(t, "dmsetup", "remove", "--retry", "--noudevsync", name)
+	_, err := live.Open(t.Context(), disk.Host(), disk4, options(t))
+	refused(t, err, "carries dm-")
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/live"
+	"lifeboat/internal/fixture"
 )
 
 // TestExact copies a card while a busy program writes to it, and holds the image
@@ -59,12 +59,10 @@ func exact(t *testing.T, c *card, o live.Options, method string) {
 	c.judge(t, image, truth)
 }
 
-// TestCampaign is TestExact again and again, on one card that grows old.
+// TestCampaign is TestExact a hundred times, on one card that grows old.
 func TestCampaign(t *testing.T) {
-	rounds, _ := strconv.Atoi(os.Getenv("LIFEBOAT_LONG"))
-	if rounds == 0 {
-		t.Skip("LIFEBOAT_LONG is the number of images that it makes")
-	}
+	fixture.Long(t)
+	const rounds = 100
 	c := newCard(t)
 	c.write(t)
 	for i := range rounds {

@@ -64,20 +64,6 @@ func TestLongFreeze(t *testing.T) {
 	refused(t, err, "would have to wait")
 }
 
-// TestOtherUses refuses what cannot be frozen.
-func TestOtherUses(t *testing.T) {
-	t.Parallel()
-	fixture.Need(t, "dmsetup")
-	c := newCard(t)
-	name := "lifeboat-" + filepath.Base(c.disk)
-	if out, code := fixture.Try(t, "dmsetup", "create", name, "--table", "0 2048 linear "+c.disk+"p1 0"); code != 0 {
-		t.Skipf("no device mapper here: %s", out)
-	}
-	defer exec.Command("dmsetup", "remove", name).Run()
-	_, err := live.Open(t.Context(), disk.Host(), c.disk, options(t))
-	refused(t, err, "carries dm-")
-}
-
 // TestWatchdogMissing does nothing without a watchdog.
 func TestWatchdogMissing(t *testing.T) {
 	t.Parallel()
