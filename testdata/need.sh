@@ -24,7 +24,7 @@ sources=/etc/apt/sources.list.d/lifeboat.sources
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # Cards and disks: what makes them, and what judges ours.
-cards="mtools dosfstools e2fsprogs fdisk gdisk parted f2fs-tools btrfs-progs zstd xz-utils pigz zip unzip cpio"
+cards="mtools dosfstools e2fsprogs fdisk gdisk parted f2fs-tools btrfs-progs zstd xz-utils bzip2 pigz zip unzip cpio dmsetup file mount"
 # Boards and guests. The Raspberry Pi 4 of QEMU is younger than Debian 12.
 boards="kmod device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base socat iproute2 tcpdump u-boot-qemu u-boot-tools"
 backports="qemu-system-arm qemu-system-x86"
