@@ -142,7 +142,7 @@ func TestGuestGrowMounted(t *testing.T) {
 func fillGrown(t *testing.T, dir string, held *os.File) {
 	t.Helper()
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil || int64(st.Blocks)*st.Bsize < 180<<20 {
+	if err := unix.Statfs(dir, &st); err != nil || int64(st.Blocks)*int64(st.Bsize) < 180<<20 {
 		t.Fatalf("statfs: %d blocks of %d, %v", st.Blocks, st.Bsize, err)
 	}
 	chunk := bytes.Repeat([]byte("grown"), 1<<20/5)

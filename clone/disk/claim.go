@@ -88,7 +88,7 @@ func same(a, b Facts) bool {
 
 // compare holds what is there now against what was shown.
 func compare(was, is Facts) error {
-	number := func(d Disk) string { return devno{d.Major, d.Minor}.String() }
+	number := func(d Disk) string { return Number{d.Major, d.Minor}.String() }
 	kind := func(f Facts) string {
 		if f.File {
 			return "image file"
@@ -178,8 +178,8 @@ func pin(h *handle, f Facts) error {
 		return err
 	}
 	st := statOf(info)
-	open := devno{unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))}
-	shown := devno{f.Disk.Major, f.Disk.Minor}
+	open := Number{unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev))}
+	shown := Number{f.Disk.Major, f.Disk.Minor}
 	switch {
 	case f.File && idOf(info) != f.ino:
 		return &ChangedError{f.Disk.Path, "inode", fmt.Sprint(f.ino), fmt.Sprint(idOf(info))}

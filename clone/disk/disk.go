@@ -112,7 +112,7 @@ func (s *Sys) disk(name string) (Disk, error) {
 	}
 	d := Disk{
 		Name: name, Path: s.node(name),
-		Major: no.major, Minor: no.minor,
+		Major: no.Major, Minor: no.Minor,
 		Seq:       uint64(s.int(dir + "/diskseq")),
 		Size:      s.int(dir+"/size") * sysSector,
 		Sector:    max(s.int(dir+"/queue/logical_block_size"), sysSector),
@@ -152,27 +152,12 @@ func (s *Sys) node(name string) string {
 	return filepath.Join(s.Dev, strings.ReplaceAll(name, "!", "/"))
 }
 
-// A devno is a device number: names move, it does not while the device stays.
-type devno struct{ major, minor uint32 }
-
-func (n devno) String() string { return fmt.Sprintf("%d:%d", n.major, n.minor) }
-
-func parseDevno(text string) (devno, error) {
-	major, minor, ok := strings.Cut(text, ":")
-	a, err1 := strconv.ParseUint(major, 10, 32)
-	b, err2 := strconv.ParseUint(minor, 10, 32)
-	if !ok || err1 != nil || err2 != nil {
-		return devno{}, fmt.Errorf("device number %q is not two numbers", text)
-	}
-	return devno{uint32(a), uint32(b)}, nil
-}
-
-func (s *Sys) number(dir string) (devno, error) {
+func (s *Sys) number(dir string) (Number, error) {
 	b, err := fs.ReadFile(s.Sys, dir+"/dev")
 	if err != nil {
-		return devno{}, fmt.Errorf("device number of %s: %w", path.Base(dir), err)
+		return Number{}, fmt.Errorf("device number of %s: %w", path.Base(dir), err)
 	}
-	return parseDevno(strings.TrimSpace(string(b)))
+	return ParseNumber(strings.TrimSpace(string(b)))
 }
 
 // text is the content of a file in sysfs without the space around it, "" where

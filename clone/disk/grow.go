@@ -220,8 +220,8 @@ func (s *Sys) MountPoint(p Partition) (point, fstype string, ok bool) {
 		return "", "", false
 	}
 	for _, m := range mounts {
-		if m.dev == no && (!ok || m.point == "/") {
-			point, fstype, ok = m.point, m.fstype, true
+		if m.Number == no && (!ok || m.Point == "/") {
+			point, fstype, ok = m.Point, m.Type, true
 		}
 	}
 	return point, fstype, ok

@@ -53,7 +53,7 @@ func (s *Sys) Look(path string) (Facts, error) {
 	return Facts{}, &NotADiskError{Path: path, Why: "is neither a disk nor an image file"}
 }
 
-func (s *Sys) lookDisk(path string, no devno) (Facts, error) {
+func (s *Sys) lookDisk(path string, no Number) (Facts, error) {
 	name, err := s.wholeDisk(path, no)
 	if err != nil {
 		return Facts{}, err
@@ -89,7 +89,7 @@ func (s *Sys) lookDisk(path string, no devno) (Facts, error) {
 }
 
 // wholeDisk is the name of the disk with that device number.
-func (s *Sys) wholeDisk(node string, no devno) (string, error) {
+func (s *Sys) wholeDisk(node string, no Number) (string, error) {
 	dir := "dev/block/" + no.String()
 	link, err := fs.ReadLink(s.Sys, dir)
 	if err != nil {

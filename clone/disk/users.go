@@ -53,7 +53,7 @@ func (s *Sys) Users(d Disk) ([]Use, error) {
 
 // layers walks from the disk up through holders/ and loop devices. Each step is
 // a use.
-func (s *Sys) layers(d Disk) (map[devno]layer, []Use, error) {
+func (s *Sys) layers(d Disk) (map[Number]layer, []Use, error) {
 	loops, err := s.loops()
 	if err != nil {
 		return nil, nil, err
@@ -62,7 +62,7 @@ func (s *Sys) layers(d Disk) (map[devno]layer, []Use, error) {
 	for _, p := range d.Parts {
 		queue = append(queue, layer{dir: path.Join("block", d.Name, p.Name), part: s.node(p.Name)})
 	}
-	found := map[devno]layer{}
+	found := map[Number]layer{}
 	var uses []Use
 	for len(queue) > 0 {
 		l := queue[0]
@@ -123,12 +123,12 @@ func (s *Sys) called(name string) string {
 
 // loops tells which loop devices lie on which devices. The kernel lists no loop
 // device under holders/.
-func (s *Sys) loops() (map[devno][]string, error) {
+func (s *Sys) loops() (map[Number][]string, error) {
 	entries, err := fs.ReadDir(s.Sys, "block")
 	if err != nil {
 		return nil, fmt.Errorf("list the disks: %w", err)
 	}
-	loops := map[devno][]string{}
+	loops := map[Number][]string{}
 	for _, e := range entries {
 		file := s.text(path.Join("block", e.Name(), "loop/backing_file"))
 		if no, ok := s.lookup(file); ok {
@@ -138,20 +138,20 @@ func (s *Sys) loops() (map[devno][]string, error) {
 	return loops, nil
 }
 
-func (s *Sys) mountedOn(layers map[devno]layer) ([]Use, error) {
+func (s *Sys) mountedOn(layers map[Number]layer) ([]Use, error) {
 	mounts, err := s.mounts()
 	if err != nil {
 		return nil, err
 	}
 	var uses []Use
 	for _, m := range mounts {
-		l, ok := layers[m.dev]
+		l, ok := layers[m.Number]
 		switch {
 		case !ok:
-		case m.point == "/":
+		case m.Point == "/":
 			uses = append(uses, Use{l.part, l.via + "is the running system's root"})
 		default:
-			uses = append(uses, Use{l.part, l.via + "is mounted on " + printable(m.point)})
+			uses = append(uses, Use{l.part, l.via + "is mounted on " + printable(m.Point)})
 		}
 	}
 	return uses, nil
@@ -159,7 +159,7 @@ func (s *Sys) mountedOn(layers map[devno]layer) ([]Use, error) {
 
 // btrfsOn finds the members of mounted btrfs file systems, of which mountinfo
 // names one.
-func (s *Sys) btrfsOn(layers map[devno]layer) []Use {
+func (s *Sys) btrfsOn(layers map[Number]layer) []Use {
 	members, err := fs.Glob(s.Sys, "fs/btrfs/*/devices/*")
 	if err != nil {
 		return nil
@@ -177,7 +177,7 @@ func (s *Sys) btrfsOn(layers map[devno]layer) []Use {
 	return uses
 }
 
-func (s *Sys) swappedOn(layers map[devno]layer) ([]Use, error) {
+func (s *Sys) swappedOn(layers map[Number]layer) ([]Use, error) {
 	names, err := s.swaps()
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -24,12 +25,26 @@ const (
 // sets the C locale, and gives the program no standard input. When ctx is
 // cancelled the program is asked to end, and after ten seconds is made to.
 func Exec(ctx context.Context, name string, args ...string) (output []byte, code int, err error) {
+	return run(ctx, nil, name, args)
+}
+
+// ExecBound is Exec for a program that works on a device which this process
+// serves: it is killed when this process dies, however it does.
+func ExecBound(ctx context.Context, name string, args ...string) (output []byte, code int, err error) {
+	// The signal comes when the thread ends that started the program.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return run(ctx, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}, name, args)
+}
+
+func run(ctx context.Context, attr *syscall.SysProcAttr, name string, args []string) (output []byte, code int, err error) {
 	path, err := find(name)
 	if err != nil {
 		return nil, 0, err
 	}
 	var out tail
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.SysProcAttr = attr
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -36,7 +36,7 @@ type Options struct {
 	From   io.ReaderAt // the source where it can be read at any place; nil: all comes by Put
 	Memory int64       // bytes for blocks without a place; 0 = DefaultMemory
 
-	// Run starts a program and waits for it: Exec. The path that it gets is a
+	// Run starts a program and waits for it: filesystem.ExecBound. The path that it gets is a
 	// file of this process's virtual file system.
 	Run func(ctx context.Context, name string, args ...string) (output []byte, code int, err error)
 	// OpenFuse opens /dev/fuse for reading and writing. The file must not be

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem"
 	"lifeboat/clone/fit"
 	"lifeboat/internal/fixture"
 )
@@ -43,7 +44,7 @@ func (tr *trial) run(t *testing.T) error {
 	if ctx == nil {
 		ctx = t.Context()
 	}
-	o := fit.Options{Facts: tr.facts, To: tr.to, Size: tr.size, Memory: tr.memory, Run: fit.Exec, OpenFuse: openFuse, Logf: t.Logf}
+	o := fit.Options{Facts: tr.facts, To: tr.to, Size: tr.size, Memory: tr.memory, Run: filesystem.ExecBound, OpenFuse: openFuse, Logf: t.Logf}
 	if tr.between != nil {
 		o.To = tr.between
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lifeboat/clone/filesystem"
 	"lifeboat/clone/fit"
 	"lifeboat/internal/fixture"
 )
@@ -33,7 +34,7 @@ func TestLarge(t *testing.T) {
 	must(t, err)
 	defer scratch.Close()
 	to := &target{File: scratch}
-	p, err := fit.New(fit.Options{Facts: facts, To: to, From: src, Size: answer.Min, Run: fit.Exec, OpenFuse: openFuse, Logf: t.Logf})
+	p, err := fit.New(fit.Options{Facts: facts, To: to, From: src, Size: answer.Min, Run: filesystem.ExecBound, OpenFuse: openFuse, Logf: t.Logf})
 	must(t, err)
 	start := time.Now()
 	must(t, p.Start(t.Context()))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"lifeboat/clone/filesystem"
 	"lifeboat/clone/fit"
 	"lifeboat/internal/fixture"
 )
@@ -81,12 +82,12 @@ func TestSupported(t *testing.T) {
 		path := fixture.Sparse(t, "asked", 64*mib)
 		fixture.Run(t, "mke2fs", append(append([]string{"-q", "-F"}, args...), path)...)
 		facts := survey(t, path)
-		if err := facts.Supported(t.Context(), fit.Exec); err != nil {
+		if err := facts.Supported(t.Context(), filesystem.ExecBound); err != nil {
 			t.Errorf("%v: got %v, want nil", args, err)
 		}
 		var refused *fit.RefusedError
 		const unknown = 1 << 30
-		if err := facts.WithFeature(unknown).Supported(t.Context(), fit.Exec); !errors.As(err, &refused) || refused.Reason != fit.UnknownFeature {
+		if err := facts.WithFeature(unknown).Supported(t.Context(), filesystem.ExecBound); !errors.As(err, &refused) || refused.Reason != fit.UnknownFeature {
 			t.Errorf("%v with an unknown feature: got %v, want a refusal", args, err)
 		}
 	}

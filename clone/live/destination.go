@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"lifeboat/clone/disk"
 )
 
 // nesting bounds how deep loop devices and overlays may lie in one another.
@@ -68,24 +70,24 @@ func folderOf(file string) (string, error) {
 
 // below is where the bytes of a file system lie that is kept in a file of
 // another: under a loop device, or an overlay. "" is nowhere else.
-func (h host) below(no devno, mounts []mount) string {
+func (h host) below(no disk.Number, mounts []disk.Mount) string {
 	for _, dir := range []string{"dev/block/" + no.String(), "dev/block/" + no.String() + "/.."} {
 		if file := h.text(dir + "/loop/backing_file"); file != "" {
 			return file
 		}
 	}
 	for _, m := range mounts {
-		if m.dev == no && m.fstype == "overlay" {
-			return m.option("upperdir")
+		if m.Number == no && m.Type == "overlay" {
+			return m.Option("upperdir")
 		}
 	}
 	return ""
 }
 
-func deviceUnder(path string) (devno, error) {
+func deviceUnder(path string) (disk.Number, error) {
 	st, err := stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return devno{}, nil // of another name space, or deleted
+		return disk.Number{}, nil // of another name space, or deleted
 	}
-	return devnoOf(st.Dev), err
+	return numberOf(st.Dev), err
 }

@@ -56,16 +56,16 @@ func newFreezer(parts []part) (*freezer, error) {
 // another mount.
 func openMount(p part) (held, error) {
 	for _, m := range p.mounts {
-		dir, err := os.Open(m.point)
+		dir, err := os.Open(m.Point)
 		if err != nil {
 			continue
 		}
-		if st, err := statFile(dir); err == nil && devnoOf(st.Dev) == p.dev {
-			return held{dir, m.point, p.name}, nil
+		if st, err := statFile(dir); err == nil && numberOf(st.Dev) == p.dev {
+			return held{dir, m.Point, p.name}, nil
 		}
 		dir.Close()
 	}
-	return held{}, refuse("", "%s is mounted on %s, and another mount lies over it", p.name, p.mounts[0].point)
+	return held{}, refuse("", "%s is mounted on %s, and another mount lies over it", p.name, p.mounts[0].Point)
 }
 
 // dirs are the folders that a watchdog needs, in the order of freezing.

@@ -19,77 +19,17 @@ type host struct {
 	root string
 }
 
-// A devno is a device number.
-type devno struct{ major, minor uint32 }
-
-func (d devno) String() string { return fmt.Sprintf("%d:%d", d.major, d.minor) }
-
-func devnoOf(dev uint64) devno { return devno{unix.Major(dev), unix.Minor(dev)} }
-
-func parseDevno(text string) (devno, error) {
-	a, b, ok := strings.Cut(strings.TrimSpace(text), ":")
-	major, err1 := strconv.ParseUint(a, 10, 32)
-	minor, err2 := strconv.ParseUint(b, 10, 32)
-	if !ok || err1 != nil || err2 != nil {
-		return devno{}, fmt.Errorf("%q is no device number", text)
-	}
-	return devno{uint32(major), uint32(minor)}, nil
+// numberOf is the device number in a stat.
+func numberOf(dev uint64) disk.Number {
+	return disk.Number{Major: unix.Major(dev), Minor: unix.Minor(dev)}
 }
 
-// A mount is one line of mountinfo (proc(5)).
-type mount struct {
-	dev      devno
-	point    string
-	fstype   string
-	source   string
-	options  []string // of the file system, not of the mount
-	readOnly bool     // the file system: a mount may be so alone
-}
-
-// parseMounts reads mountinfo: six fields, then any number of optional ones, a
-// "-", and three more.
-func parseMounts(text string) ([]mount, error) {
-	var mounts []mount
-	for line := range strings.Lines(text) {
-		before, after, ok := strings.Cut(strings.TrimSpace(line), " - ")
-		left, right := strings.Fields(before), strings.Fields(after)
-		if !ok || len(left) < 6 || len(right) < 2 {
-			return nil, fmt.Errorf("mountinfo: line %q is not understood", line)
-		}
-		no, err := parseDevno(left[2])
-		if err != nil {
-			return nil, fmt.Errorf("mountinfo: %w", err)
-		}
-		m := mount{dev: no, point: unescape(left[4]), fstype: right[0], source: unescape(right[1])}
-		if len(right) > 2 {
-			m.options = strings.Split(right[2], ",")
-			m.readOnly = m.options[0] == "ro"
-		}
-		mounts = append(mounts, m)
-	}
-	return mounts, nil
-}
-
-// unescape undoes the octal escapes that the kernel writes into its tables.
-func unescape(text string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#").Replace(text)
-}
-
-func (m mount) option(name string) string {
-	for _, o := range m.options {
-		if value, ok := strings.CutPrefix(o, name+"="); ok {
-			return unescape(value)
-		}
-	}
-	return ""
-}
-
-func (h host) mounts() ([]mount, error) {
+func (h host) mounts() ([]disk.Mount, error) {
 	text, err := fs.ReadFile(h.sys.Proc, "self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("list the mounts: %w", err)
 	}
-	return parseMounts(string(text))
+	return disk.ParseMounts(string(text))
 }
 
 // swaps lists the files and nodes that the kernel swaps to.
@@ -101,7 +41,7 @@ func (h host) swaps() []string {
 	var names []string
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) > 0 && strings.HasPrefix(fields[0], "/") {
-			names = append(names, unescape(fields[0]))
+			names = append(names, disk.Unescape(fields[0]))
 		}
 	}
 	return names
@@ -122,8 +62,8 @@ func (h host) exists(name string) bool {
 }
 
 // number is the device number of a disk or part, by its name.
-func (h host) number(name string) (devno, error) {
-	return parseDevno(h.text(path.Join("class/block", name, "dev")))
+func (h host) number(name string) (disk.Number, error) {
+	return disk.ParseNumber(h.text(path.Join("class/block", name, "dev")))
 }
 
 // writtenSectors counts what was ever written to a disk, in units of 512 bytes

@@ -30,11 +30,11 @@ const (
 type part struct {
 	num    int
 	name   string // the kernel's: "mmcblk0p2"
-	dev    devno
+	dev    disk.Number
 	extent extent.Extent
 	state  state
 	rw     bool // mounted, and may be written
-	mounts []mount
+	mounts []disk.Mount
 }
 
 // partsOf finds out what each part of a disk does. A *RefusedError names one
@@ -55,7 +55,7 @@ func (h host) partsOf(d disk.Disk, inUse bool) ([]part, error) {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
 		for _, m := range mounts {
-			if m.dev == p.dev || m.dev.major == 0 && h.sameNode(m.source, p.dev) {
+			if m.Number == p.dev || m.Number.Major == 0 && h.sameNode(m.Source, p.dev) {
 				p.mounts = append(p.mounts, m)
 			}
 		}
@@ -68,13 +68,13 @@ func (h host) partsOf(d disk.Disk, inUse bool) ([]part, error) {
 
 // sameNode tells whether a mount's source is that device: btrfs shows a number
 // of its own.
-func (h host) sameNode(source string, no devno) bool {
+func (h host) sameNode(source string, no disk.Number) bool {
 	if !strings.HasPrefix(source, "/dev/") {
 		return false
 	}
 	var st unix.Stat_t
 	return unix.Stat(filepath.Join(h.sys.Dev, strings.TrimPrefix(source, "/dev/")), &st) == nil &&
-		st.Mode&unix.S_IFMT == unix.S_IFBLK && devnoOf(st.Rdev) == no
+		st.Mode&unix.S_IFMT == unix.S_IFBLK && numberOf(st.Rdev) == no
 }
 
 // judge finds the state of a part, or refuses.
@@ -85,21 +85,21 @@ func (h host) judge(p *part, inUse bool) error {
 			"%s carries %s (LVM, encryption, RAID): lifeboat knows no way to hold that still", p.name, holders[0].Name())
 	}
 	for _, m := range p.mounts {
-		p.rw = p.rw || !m.readOnly
+		p.rw = p.rw || !m.ReadOnly
 	}
 	switch {
 	case len(p.mounts) == 0 && h.swapsTo(p):
 		p.state = swapped
 	case len(p.mounts) == 0:
 		return h.nobody(p, inUse)
-	case isExt(p.mounts[0].fstype):
+	case isExt(p.mounts[0].Type):
 		p.state = freezing
 	case !p.rw:
-	case p.mounts[0].fstype == "vfat" || p.mounts[0].fstype == "msdos":
+	case p.mounts[0].Type == "vfat" || p.mounts[0].Type == "msdos":
 		p.state = loose
 	default:
 		return refuse("unmount it, or save the disk while its system does not run",
-			"%s is %s, mounted on %s: lifeboat knows no exact way to copy that while it is in use", p.name, p.mounts[0].fstype, p.mounts[0].point)
+			"%s is %s, mounted on %s: lifeboat knows no exact way to copy that while it is in use", p.name, p.mounts[0].Type, p.mounts[0].Point)
 	}
 	return nil
 }

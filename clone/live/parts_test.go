@@ -93,7 +93,7 @@ func TestPartsOf(t *testing.T) {
 func TestParseMountsRefuses(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"x\n", "1 2 3 / / rw - ext4 /dev/x rw\n", "25 1 179:2 / / rw ext4 /dev/root rw\n"} {
-		if m, err := parseMounts(text); err == nil {
+		if m, err := disk.ParseMounts(text); err == nil {
 			t.Errorf("%q was understood: %+v", text, m)
 		}
 	}
@@ -103,7 +103,7 @@ func FuzzParseMounts(f *testing.F) {
 	f.Add("25 1 179:2 / / rw shared:1 master:3 - ext4 /dev/root rw\n")
 	f.Add("26 25 0:20 / /with\\040space rw - overlay overlay rw,upperdir=/a\\040b\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		mounts, err := parseMounts(text)
+		mounts, err := disk.ParseMounts(text)
 		if err == nil && len(mounts) > strings.Count(text, "\n")+1 {
 			t.Errorf("%d mounts in %q", len(mounts), text)
 		}

@@ -18,19 +18,19 @@ func RootDisk(sys *disk.Sys) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var root mount
+	var root disk.Mount
 	for _, m := range mounts { // the last one lies on top
-		if m.point == "/" {
+		if m.Point == "/" {
 			root = m
 		}
 	}
-	if root.fstype == "" {
+	if root.Type == "" {
 		return "", refuse("", "the running system's root is not in the list of mounts")
 	}
-	if root.dev.major == 0 {
+	if root.Number.Major == 0 {
 		return "", refuseRoot(root)
 	}
-	name, err := h.diskOf(root.dev)
+	name, err := h.diskOf(root.Number)
 	if err != nil {
 		return "", err
 	}
@@ -38,22 +38,22 @@ func RootDisk(sys *disk.Sys) (string, error) {
 }
 
 // refuseRoot says why a root without a device of its own cannot be copied.
-func refuseRoot(m mount) error {
+func refuseRoot(m disk.Mount) error {
 	switch {
-	case m.fstype == "overlay":
+	case m.Type == "overlay":
 		return refuse("switch the overlay off (raspi-config), or save the card in a reader",
 			"the running system's root is an overlay: what it holds is on no disk as a whole")
-	case strings.HasPrefix(m.fstype, "nfs") || m.fstype == "cifs" || m.fstype == "9p":
-		return refuse("save it where it lies", "the running system's root comes over the network (%s)", m.fstype)
-	case m.fstype == "rootfs" || m.fstype == "tmpfs" || m.fstype == "ramfs":
+	case strings.HasPrefix(m.Type, "nfs") || m.Type == "cifs" || m.Type == "9p":
+		return refuse("save it where it lies", "the running system's root comes over the network (%s)", m.Type)
+	case m.Type == "rootfs" || m.Type == "tmpfs" || m.Type == "ramfs":
 		return refuse("give the disk to be saved by its node", "the running system's root lives in memory")
 	}
 	return refuse("save the disk while its system does not run",
-		"the running system's root is %s: lifeboat knows no way to hold that still", m.fstype)
+		"the running system's root is %s: lifeboat knows no way to hold that still", m.Type)
 }
 
 // diskOf is the name of the whole disk that a device number belongs to.
-func (h host) diskOf(no devno) (string, error) {
+func (h host) diskOf(no disk.Number) (string, error) {
 	dir := "dev/block/" + no.String()
 	link, err := fs.ReadLink(h.sys.Sys, dir)
 	if err != nil {

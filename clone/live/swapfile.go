@@ -40,7 +40,7 @@ func (h host) swapOn(parts []part) (extent.Set, error) {
 			continue // deleted: it has no name to be found by
 		}
 		for _, p := range parts {
-			if p.state != freezing || p.dev != devnoOf(st.Dev) {
+			if p.state != freezing || p.dev != numberOf(st.Dev) {
 				continue
 			}
 			file, err := fileExtents(name)

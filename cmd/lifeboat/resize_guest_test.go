@@ -87,7 +87,7 @@ func inside(t *testing.T) {
 		t.Errorf("again: got %d, %s", code, out)
 	}
 	var st unix.Statfs_t
-	if err := unix.Statfs("/", &st); err != nil || int64(st.Blocks)*st.Bsize < 240<<20 {
+	if err := unix.Statfs("/", &st); err != nil || int64(st.Blocks)*int64(st.Bsize) < 240<<20 {
 		t.Errorf("the root has %d blocks of %d, %v", st.Blocks, st.Bsize, err)
 	}
 }
