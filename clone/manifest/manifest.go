@@ -14,12 +14,11 @@ const Version = 1
 // A Head says how a disk is cut up and what lies in its parts.
 type Head struct {
 	Version int    `json:"version"`
-	Size    int64  `json:"size"`             // of the disk; 0 = not known
-	Sector  int64  `json:"sector"`           // logical sector size
-	Table   Table  `json:"table"`            // how it is cut up
-	Parts   []Part `json:"parts"`            // in the order of their place on the disk
-	Board   string `json:"board,omitempty"`  // name of a file of package boards; "" = not known
-	Source  string `json:"source,omitempty"` // model and serial of the disk, for people
+	Size    int64  `json:"size"`            // of the disk; 0 = not known
+	Sector  int64  `json:"sector"`          // logical sector size
+	Table   Table  `json:"table"`           // how it is cut up
+	Parts   []Part `json:"parts"`           // in the order of their place on the disk
+	Board   string `json:"board,omitempty"` // name of a file of package boards; "" = not known
 }
 
 // Part finds the part with the number num.

@@ -84,6 +84,7 @@ func runRescue(ctx context.Context, e *env) error {
 	r := &rescuer{env: e, consoles: consoles, info: info, board: netboot.Board(e.sys.Proc, e.sys.Sys)}
 	r.greet()
 	err = r.run(ctx)
+	r.network.close()
 	return errors.Join(err, r.media.close())
 }
 

@@ -48,8 +48,10 @@ var errBack = errors.New("back to the menu")
 func (r *rescuer) menu(ctx context.Context, s *uinit.Session) error {
 	d := &desk{rescuer: r, session: s, ask: newAsker(s)}
 	watching, stop := context.WithCancel(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { d.watch(watching) })
+	defer watcher.Wait()
 	defer stop()
-	go d.watch(watching)
 	list := choices()
 	var titles []string
 	for _, c := range list {

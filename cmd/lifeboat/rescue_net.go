@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"lifeboat/netboot"
@@ -15,8 +16,17 @@ const dhcpLimit = 60 * time.Second
 // A network is the rescue system's link to the world: brought up when it is
 // needed for the first time.
 type network struct {
-	lease *netboot.Lease
-	stop  context.CancelFunc
+	lease   *netboot.Lease
+	stop    context.CancelFunc // ends the keeping of the lease
+	keeping sync.WaitGroup
+}
+
+// close gives the lease up.
+func (n *network) close() {
+	if n.stop != nil {
+		n.stop()
+		n.keeping.Wait()
+	}
 }
 
 // up is the lease, asked for now if there is none.
@@ -31,9 +41,9 @@ func (n *network) up(ctx context.Context, r *rescuer) (*netboot.Lease, error) {
 		return nil, err
 	}
 	r.sayf("%s has the address %s from %s", lease.Link, lease.Address, lease.Server)
-	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	keep, stop := context.WithCancel(context.WithoutCancel(ctx)) // longer than the search for a job
 	n.lease, n.stop = lease, stop
-	go lease.Keep(keeping) // for as long as the system runs
+	n.keeping.Go(func() { lease.Keep(keep) })
 	return lease, nil
 }
 
