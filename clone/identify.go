@@ -27,7 +27,7 @@ func (e *execution) identify(ctx context.Context) error {
 		return err
 	}
 	own := views.without(e.plan.Stays)
-	changes, err := e.plan.renamed(own)
+	changes, err := e.plan.renamed(own.boot, own.root, views.rooted)
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,10 @@ func (e *execution) resolve(head *manifest.Head, v views) error {
 		if f.Serious() {
 			e.reserve("%s", f.Text)
 		}
-		if text := e.plan.misplaced(f); text != "" {
-			e.reserve("%s", text)
+		for _, text := range []string{e.plan.misplaced(f), e.plan.unsure(f)} {
+			if text != "" {
+				e.reserve("%s", text)
+			}
 		}
 	}
 	return nil
@@ -105,6 +107,7 @@ func (e *execution) stamp(boot identity.Files) error {
 type views struct {
 	boot, root         identity.Files
 	bootPart, rootPart int
+	rooted             []int // all parts that a root could be
 }
 
 // without drops the trees of parts that are not to be written to.
@@ -118,27 +121,51 @@ func (v views) without(parts []int) views {
 	return v
 }
 
-// views finds the boot part, the first FAT, and the root part, the first that
-// has an etc/fstab.
+// views finds the boot part, the first FAT, and the root part: of those with an
+// etc/fstab the one that the boot part will name, else the first.
 func (e *execution) views(head *manifest.Head) (v views, err error) {
+	roots := map[int]identity.Files{}
 	for _, p := range head.Parts {
 		isBoot := p.FS.Type == "vfat"
-		if isBoot && v.boot != nil || !isBoot && v.root != nil || slices.Contains(e.plan.Empty, p.Num) {
+		if isBoot && v.boot != nil || slices.Contains(e.plan.Empty, p.Num) {
 			continue
 		}
 		files, err := editable(e.target.Window(p.Extent), p.FS)
 		switch {
-		case err != nil && !e.plan.writes(p.Num): // what stays may hold anything
+		case err != nil && (!e.plan.writes(p.Num) || len(roots) > 0): // what stays, or is no root, may hold anything
 		case err != nil:
 			return v, fmt.Errorf("part %d: %w", p.Num, err)
 		case files == nil:
 		case isBoot:
 			v.boot, v.bootPart = files, p.Num
 		case has(files, "etc/fstab"):
-			v.root, v.rootPart = files, p.Num
+			v.rooted, roots[p.Num] = append(v.rooted, p.Num), files
 		}
 	}
-	return v, nil
+	return v, e.chooseRoot(&v, head, roots)
+}
+
+// chooseRoot picks one of several roots.
+func (e *execution) chooseRoot(v *views, head *manifest.Head, roots map[int]identity.Files) error {
+	if len(v.rooted) == 0 {
+		return nil
+	}
+	v.rootPart = v.rooted[0]
+	if len(v.rooted) > 1 && v.boot != nil {
+		changes, err := e.plan.renamed(v.boot, nil, v.rooted)
+		if err != nil {
+			return err
+		}
+		named, err := identity.RootOf(head, v.boot, changes)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(v.rooted, named) {
+			v.rootPart = named
+		}
+	}
+	v.root = roots[v.rootPart]
+	return nil
 }
 
 func has(files fs.FS, name string) bool {

@@ -55,6 +55,7 @@ type Plan struct {
 	Stays   []int          `json:"stays,omitempty"`  // parts of the target that stay as they are
 	Empty   []int          `json:"empty,omitempty"`  // parts that nothing is written to
 	Device  string         `json:"device,omitempty"` // what the disk will be called: names by place follow
+	Guests  []GuestPart    `json:"guests,omitempty"` // parts that come from the second of two disks
 	Notes   []string       `json:"notes,omitempty"`
 }
 
@@ -100,10 +101,12 @@ type Options struct {
 	NoVerify bool
 	Random   io.Reader // for new IDs
 	Stamp    *Stamp
-	Parts    []int    // only these are written; none = all
-	Keep     []int    // these stay as they are on the target
-	Present  *Present // what the target holds, where Parts or Keep are given
-	Device   string   // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
+	Parts    []int       // only these are written; none = all
+	Keep     []int       // these stay as they are on the target
+	Present  *Present    // what the target holds, where Parts or Keep are given
+	Device   string      // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
+	Guests   []GuestPart // of a source that was merged of two
+	Notes    []string    // what is known of the source, as sentences
 }
 
 // A Refusal is a no before anything was written. Hint says what to do.
@@ -316,6 +319,7 @@ func (p *Plan) Moved() int64 {
 
 // note tells what a person should know before agreeing.
 func (p *Plan) note(o Options) {
+	p.Notes = append(p.Notes, o.Notes...)
 	for _, part := range p.Head.Parts {
 		if !p.writes(part.Num) {
 			continue

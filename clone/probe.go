@@ -32,7 +32,8 @@ const (
 // use of it stays unknown until it was copied.
 func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
 	head := *s.Head()
-	if _, surveyed := s.(*Blocks); surveyed {
+	switch s.(type) {
+	case *Blocks, *Merged, *mergedDisk:
 		return &head, nil
 	}
 	if head.Sector == 0 {

@@ -3,7 +3,9 @@ package clone
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"slices"
 	"strings"
 
 	"lifeboat/clone/filesystem"
@@ -18,28 +20,42 @@ type Change struct {
 	What string `json:"what"`           // "PARTUUID", "UUID", "disk ID"
 	Old  string `json:"old"`
 	New  string `json:"new"`
+	// Twin says that another part keeps the old one: references stay with that.
+	Twin bool `json:"twin,omitempty"`
 }
 
-// rename gives the target an identity of its own, if that is wanted.
+// rename gives the target an identity of its own, if that is wanted. Parts that
+// come from a second disk have a new PARTUUID in any case.
 func (p *Plan) rename(o Options) error {
-	if o.IDs != NewIDs {
-		return nil
+	p.Guests = o.Guests
+	was := p.Table.Entries
+	if o.IDs == NewIDs {
+		table, _, err := layout.NewIDs(p.Table, o.Random)
+		if err != nil {
+			return fmt.Errorf("new disk ID: %w", err)
+		}
+		if table.ID != p.Table.ID {
+			p.Changes = append(p.Changes, Change{What: "disk ID", Old: p.Table.ID, New: table.ID})
+		}
+		p.Table = table
 	}
-	table, changed, err := layout.NewIDs(p.Table, o.Random)
-	if err != nil {
-		return fmt.Errorf("new disk ID: %w", err)
-	}
-	if table.ID != p.Table.ID {
-		p.Changes = append(p.Changes, Change{What: "disk ID", Old: p.Table.ID, New: table.ID})
-	}
-	for _, e := range p.Table.Entries {
-		if to, ok := changed[e.UUID]; ok {
-			p.Changes = append(p.Changes, Change{Part: e.Num, What: "PARTUUID", Old: e.UUID, New: to})
+	for i, e := range p.Table.Entries {
+		old := was[i].UUID
+		if g, ok := p.guest(e.Num); ok {
+			old = g.UUID
+		}
+		if old != "" && old != e.UUID {
+			p.Changes = append(p.Changes, Change{Part: e.Num, What: "PARTUUID", Old: old, New: e.UUID})
 		}
 	}
-	p.Table = table
+	return p.renameContent(o)
+}
+
+// renameContent gives the file systems new UUIDs.
+func (p *Plan) renameContent(o Options) error {
 	for _, part := range p.Head.Parts {
-		if !renamable(part) || !p.writes(part.Num) {
+		g, _ := p.guest(part.Num)
+		if o.IDs != NewIDs && !g.Twin || !renamable(part) || !p.writes(part.Num) {
 			continue
 		}
 		to, err := newUUID(part.FS, o.Random)
@@ -47,10 +63,20 @@ func (p *Plan) rename(o Options) error {
 			return err
 		}
 		if to != "" {
-			p.Changes = append(p.Changes, Change{Part: part.Num, What: "UUID", Old: part.FS.UUID, New: to})
+			p.Changes = append(p.Changes, Change{Part: part.Num, What: "UUID", Old: part.FS.UUID, New: to, Twin: g.Twin})
 		}
 	}
 	return nil
+}
+
+// guest is what a part was on the second of two disks.
+func (p *Plan) guest(num int) (GuestPart, bool) {
+	for _, g := range p.Guests {
+		if g.Num == num {
+			return g, true
+		}
+	}
+	return GuestPart{}, false
 }
 
 // renamable tells whether lifeboat can change the UUID of a part. What was not
@@ -89,7 +115,9 @@ func randomUUID(random io.Reader) (string, error) {
 func (p *Plan) replaced() map[string]string {
 	m := map[string]string{}
 	for _, c := range p.Changes {
-		m[c.Old] = c.New
+		if !c.Twin {
+			m[c.Old] = c.New
+		}
 	}
 	return m
 }
@@ -119,20 +147,76 @@ func oldWarning(parts []manifest.Part) string {
 }
 
 // renamed is all that the files are to be told: new IDs, and names by place of
-// another disk.
-func (p *Plan) renamed(v views) (map[string]string, error) {
+// another disk. rooted are the numbers of the parts that a root could be.
+func (p *Plan) renamed(boot, root fs.FS, rooted []int) (map[string]string, error) {
 	changes := p.replaced()
-	if p.Device == "" {
+	if p.Device == "" && len(p.Guests) == 0 {
 		return changes, nil
 	}
-	refs, err := identity.References(v.boot, v.root)
+	refs, err := identity.References(boot, root)
 	if err != nil {
 		return nil, err
 	}
-	if from := identity.DiskName(refs); from != "" && from != p.Device {
-		maps.Copy(changes, identity.Devices(from, p.Device))
+	own, guests := p.diskNames(refs, rooted)
+	if p.Device != "" && own != "" && own != p.Device {
+		maps.Copy(changes, identity.Devices(own, p.Device))
+	}
+	if guests != "" {
+		maps.Copy(changes, p.movedDevices(guests))
 	}
 	return changes, nil
+}
+
+// diskNames are what the references call the disk, and the one that guests come
+// from; "" = by no place. Where there are guests, the root is taken for one of
+// them as soon as it can be: two disks are put together for its sake.
+func (p *Plan) diskNames(refs []identity.Ref, rooted []int) (own, guests string) {
+	root, others := identity.DiskNames(refs)
+	if len(p.Guests) == 0 {
+		return root, ""
+	}
+	other := ""
+	if len(others) == 1 {
+		other = others[0]
+	}
+	for _, num := range identity.RootNumbers(refs) {
+		for _, g := range p.Guests {
+			if g.Was == num && slices.Contains(rooted, g.Num) {
+				return other, root
+			}
+		}
+	}
+	return root, other
+}
+
+// movedDevices are the new names of guests that were named by their place: again
+// by place where it is known, else by PARTUUID.
+func (p *Plan) movedDevices(from string) map[string]string {
+	changes := map[string]string{}
+	for _, g := range p.Guests {
+		to := ""
+		for _, e := range p.Table.Entries {
+			if e.Num == g.Num {
+				to = string(identity.PartUUID) + "=" + e.UUID
+			}
+		}
+		if p.Device != "" {
+			to = identity.PartName(p.Device, g.Num)
+		}
+		changes[identity.PartName(from, g.Was)] = to
+	}
+	return changes
+}
+
+// unsure tells of a reference that meant one of two parts.
+func (p *Plan) unsure(f identity.Finding) string {
+	for _, c := range p.Changes {
+		if c.Twin && f.Kind == identity.UUID && strings.EqualFold(f.Value, c.Old) {
+			return fmt.Sprintf("%s part: %s line %d: %s UUID=%s: parts of both disks had it; part %d has UUID=%s now: is that the one that is meant?",
+				f.Where, f.File, f.Line, f.Use, f.Value, c.Part, c.New)
+		}
+	}
+	return ""
 }
 
 // misplaced tells of a name by place that a disk in the target's slot cannot

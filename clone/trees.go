@@ -19,10 +19,12 @@ type Trees struct {
 	BootPart, RootPart int
 }
 
-// BootTrees finds the boot part, the first FAT, and the root part, the first
-// other one with an etc/fstab. What cannot be read is not there.
+// BootTrees finds the boot part, the first FAT, and the root part: of the others
+// with an etc/fstab the one that the boot part names, else the first. What cannot
+// be read is not there.
 func BootTrees(r io.ReaderAt, h *manifest.Head) Trees {
 	var t Trees
+	roots := map[int]fs.FS{}
 	for _, p := range h.Parts {
 		files, err := filesystem.Files(io.NewSectionReader(r, p.Extent.Off, p.Extent.Len), p.Extent.Len, p.FS)
 		if err != nil {
@@ -31,10 +33,19 @@ func BootTrees(r io.ReaderAt, h *manifest.Head) Trees {
 		switch _, err := fs.Stat(files, "etc/fstab"); {
 		case p.FS.Type == "vfat" && t.Boot == nil:
 			t.Boot, t.BootPart = files, p.Num
-		case p.FS.Type != "vfat" && err == nil && t.Root == nil:
-			t.Root, t.RootPart = files, p.Num
+		case p.FS.Type != "vfat" && err == nil:
+			if len(roots) == 0 {
+				t.RootPart = p.Num
+			}
+			roots[p.Num] = files
 		}
 	}
+	if len(roots) > 1 && t.Boot != nil {
+		if named, err := identity.RootOf(h, t.Boot, nil); err == nil && roots[named] != nil {
+			t.RootPart = named
+		}
+	}
+	t.Root = roots[t.RootPart]
 	return t
 }
 

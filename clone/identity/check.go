@@ -41,6 +41,27 @@ func Check(head *manifest.Head, boot, root fs.FS) ([]Finding, error) {
 	return append(findings, missing(head, files, refs, boot, root)...), nil
 }
 
+// RootOf is the number of the part that the boot files name as the root, when
+// the changes are made that Rewrite would make; 0 = none, or not on this disk.
+func RootOf(head *manifest.Head, boot fs.FS, changes map[string]string) (int, error) {
+	files, err := find(boot, nil)
+	if err != nil {
+		return 0, err
+	}
+	var refs []Ref
+	for _, f := range files {
+		f.data, _ = Rewrite(f.data, changes)
+		refs = append(refs, f.refs()...)
+	}
+	c := checker{head, diskOf(refs)}
+	for _, r := range refs {
+		if num := c.resolve(r); namesRoot(r) && num > 0 {
+			return num, nil
+		}
+	}
+	return 0, nil
+}
+
 // missing says what should be there, and is not.
 func missing(head *manifest.Head, files []file, refs []Ref, boot, root fs.FS) []Finding {
 	isBoot := func(f file) bool { return !strings.HasPrefix(f.name, "etc/") }

@@ -1,6 +1,9 @@
 package identity
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // DiskName is what the references call the disk that they are on: "/dev/mmcblk0",
 // where the root is named by its place. "" = none of them does.
@@ -10,6 +13,44 @@ func DiskName(refs []Ref) string {
 		return ""
 	}
 	return "/dev/" + name
+}
+
+// DiskNames are what the references call the disk of the root, and the other
+// disks, in the order in which they are named.
+func DiskNames(refs []Ref) (root string, others []string) {
+	root = DiskName(refs)
+	for _, r := range refs {
+		if r.Kind != Device {
+			continue
+		}
+		disk, _ := splitDevice(r.Value)
+		if name := "/dev/" + disk; name != root && !slices.Contains(others, name) {
+			others = append(others, name)
+		}
+	}
+	return root, others
+}
+
+// RootNumbers are the numbers of the parts that the root is said to be, where it
+// is named by its place.
+func RootNumbers(refs []Ref) []int {
+	var nums []int
+	for _, r := range refs {
+		if namesRoot(r) && r.Kind == Device {
+			_, num := splitDevice(r.Value)
+			nums = append(nums, num)
+		}
+	}
+	return nums
+}
+
+// PartName is the kernel's name of a part of a disk: PartName("/dev/nvme0n1", 2)
+// is "/dev/nvme0n1p2". A disk without parts is its part 0.
+func PartName(disk string, num int) string {
+	if num == 0 {
+		return disk
+	}
+	return partName(disk, num)
 }
 
 // CanBe tells whether the kernel may give a disk in that slot the name that

@@ -85,3 +85,46 @@ func FuzzFit(f *testing.F) {
 		same(t, again, got)
 	})
 }
+
+// Join gives a table that Write takes, with all parts of both, or an error.
+func FuzzJoin(f *testing.F) {
+	mbr := disk(1000, row{0, 0, 0x80, 0x0c, 8, 50}, row{0, 1, 0, 0x83, 60, 30})
+	f.Add(mbr, mbr)
+	f.Add(mbr, disk(1000, row{0, 3, 0, 0x0f, 100, 800}, row{100, 0, 0, 0x83, 10, 10}, row{100, 1, 0, 0x05, 50, 30}, row{150, 0, 0, 0x82, 10, 10}))
+	f.Add(mbr, gptBytes(f))
+	f.Add(gptBytes(f), mbr)
+	f.Add(gptBytes(f), gptBytes(f))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		one, err := layout.Read(bytes.NewReader(a), int64(len(a)), 512)
+		if err != nil || one.Kind == manifest.NoTable {
+			return
+		}
+		two, err := layout.Read(bytes.NewReader(b), int64(len(b)), 512)
+		if err != nil {
+			return
+		}
+		var guests []layout.Guest
+		for _, e := range two.Entries {
+			if !e.Extended {
+				guests = append(guests, layout.Guest{Entry: e})
+			}
+		}
+		got, placed, size, err := layout.Join(one, guests, 512, bytes.NewReader(make([]byte, 1<<12)))
+		if err != nil || size > 64*mib {
+			return
+		}
+		if len(placed) != len(guests) || len(got.Entries) < len(one.Entries)+len(guests) {
+			t.Fatalf("%+v\nand %+v\nbecame %+v", one, two, got)
+		}
+		m := &memory{b: make([]byte, size)}
+		if err := layout.Write(m, got, size, 512); err != nil {
+			t.Fatalf("%+v was joined, and cannot be written: %v", got, err)
+		}
+		again, err := layout.Read(m, size, 512)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Notes, again.Notes = nil, nil
+		same(t, again, got)
+	})
+}

@@ -19,8 +19,11 @@ func newClone(e *env) *cobra.Command {
 gets new IDs, and every reference to them follows (cmdline.txt, fstab, …): both
 disks can be plugged into one board. --ids=keep makes it an exact replacement.
 
-The first disk may be / : the running system's, copied as of one instant.`,
+The first disk may be / : the running system's, copied as of one instant.
+
+With --with two disks become one: a card that boots, and what its root is on.`,
 		Example: `  lifeboat clone /dev/mmcblk0 /dev/sda
+  lifeboat clone /dev/sda /dev/sdc --with=/dev/sdb
   sudo lifeboat clone / /dev/nvme0n1`,
 		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -33,10 +36,13 @@ The first disk may be / : the running system's, copied as of one instant.`,
 }
 
 func runClone(ctx context.Context, e *env, o restoreOptions) error {
+	if o.from == "/" && o.with != "" {
+		return usage("/ cannot be merged with another disk while it runs: back both up, then restore them --with each other")
+	}
 	if o.from == "/" {
 		return e.withRunning(ctx, o.to, liveOptions{}, func(src *origin) error { return e.fill(ctx, src, o) })
 	}
-	src, err := e.openOrigin(ctx, o.from, image.Options{})
+	src, err := e.openSources(ctx, o, image.Options{})
 	if err != nil {
 		return err
 	}

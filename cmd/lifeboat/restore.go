@@ -19,6 +19,7 @@ import (
 
 type restoreOptions struct {
 	from, to string
+	with     string // the second of two sources
 	ids      string
 	grow     string
 	yes      string
@@ -46,9 +47,14 @@ a disk that was half written does not boot.
 An address is read as a stream: nothing is stored in between, and a broken
 connection is resumed. "-" is standard input, packed or not.
 
+Two disks that were saved (the boot part on a card, the root on an NVMe) become
+one with --with: the parts of SRC2 follow those of SRC, with numbers and PARTUUIDs
+of their own, and cmdline.txt and fstab follow (docs/FORMAT.md).
+
 Interrupted? Give the same command again: what is already right is kept.`,
 		Example: `  lifeboat restore card.img.zst /dev/sdb
   lifeboat restore --dry-run http://nas/pi.img.gz /dev/mmcblk0
+  lifeboat restore card.img.zst /dev/nvme0n1 --with=root.img.zst
   ssh nas cat pi.img.zst | lifeboat restore --yes=tobaku-37 - /dev/sdb
   lifeboat restore --yes=tobaku-37 card.img.zst /dev/sdb`,
 		Args: args(2, 2),
@@ -78,11 +84,12 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 	f.IntSliceVar(&o.parts, "parts", nil, "write only these parts, as 1,2; others stay where the target has them already")
 	f.IntSliceVar(&o.keep, "keep", nil, "leave these parts of the target as they are")
 	f.StringVar(&o.device, "device", "", "names by place, as /dev/mmcblk0p2, become those of this `DISK`: /dev/nvme0n1")
+	f.StringVar(&o.with, "with", "", "the source of a second disk, `SRC2`: both become one, the first one's parts in front")
 	e.addDryRun(cmd)
 }
 
 func runRestore(ctx context.Context, e *env, o restoreOptions) error {
-	src, err := e.openOrigin(ctx, o.from, image.Options{SHA256: o.sha256, Member: o.member, Logf: e.logf})
+	src, err := e.openSources(ctx, o, image.Options{SHA256: o.sha256, Member: o.member, Logf: e.logf})
 	if err != nil {
 		return err
 	}
@@ -93,7 +100,7 @@ func runRestore(ctx context.Context, e *env, o restoreOptions) error {
 // image file in a disk's place that is not there yet is made, and goes away
 // again where nothing came of it.
 func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
-	if sameFile(src.place, o.to) || o.from == stdinPlace && e.isStdin(o.to) {
+	if sameFile(o.from, o.to) || sameFile(o.with, o.to) || o.from == stdinPlace && e.isStdin(o.to) {
 		return &clone.Refusal{Err: fmt.Errorf("%s is what is read from", o.to)}
 	}
 	made, err := makeFile(o.to, src.head.Size)
@@ -117,6 +124,7 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 		return err
 	}
 	opts, err := e.planOptions(o)
+	opts.From, opts.Guests, opts.Notes = src.place, src.guests, src.notes
 	if err == nil {
 		opts.Present, err = e.present(facts, src.head, o)
 	}
@@ -182,7 +190,7 @@ func (e *env) needPrograms(p *clone.Plan) error {
 }
 
 func (e *env) planOptions(o restoreOptions) (clone.Options, error) {
-	opts := clone.Options{From: shown(o.from), IDs: clone.IDs(o.ids), NoVerify: o.noVerify, Random: e.random, Stamp: o.stamp}
+	opts := clone.Options{IDs: clone.IDs(o.ids), NoVerify: o.noVerify, Random: e.random, Stamp: o.stamp}
 	if opts.IDs != clone.KeepIDs && opts.IDs != clone.NewIDs {
 		return opts, usage("--ids is keep or new, not %q", o.ids)
 	}

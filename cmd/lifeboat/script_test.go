@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"jsonlines": cmdJSONLines,
 			"need":      cmdNeed,
 			"needroot":  cmdNeedRoot,
+			"pair":      cmdPair,
 			"replace":   cmdReplace,
 			"sameparts": cmdSameParts,
 			"types":     cmdTypes,
@@ -94,6 +95,14 @@ func number(ts *testscript.TestScript, text string) int64 {
 func cmdCard(ts *testscript.TestScript, neg bool, args []string) {
 	wants(ts, neg, args, 2, "card NAME FILE")
 	ts.Check(os.Rename(fixture.Card(tbOf(ts), args[0]), ts.MkAbs(args[1])))
+}
+
+// pair BOOT ROOT: a card that boots, and a disk with its root.
+func cmdPair(ts *testscript.TestScript, neg bool, args []string) {
+	wants(ts, neg, args, 2, "pair BOOT ROOT")
+	boot, root := fixture.Pair{}.Make(tbOf(ts))
+	ts.Check(os.Rename(boot, ts.MkAbs(args[0])))
+	ts.Check(os.Rename(root, ts.MkAbs(args[1])))
 }
 
 // blank FILE MIB: an empty disk.

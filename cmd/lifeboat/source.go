@@ -24,6 +24,10 @@ type origin struct {
 	place string
 	head  *manifest.Head
 	disk  *disk.Facts // where it is a disk
+
+	second *origin           // of two that were merged
+	guests []clone.GuestPart // what came from there
+	notes  []string          // what became of the two, as sentences
 }
 
 // openOrigin opens a disk, an image file or the address of one, and probes it.
@@ -180,10 +184,14 @@ func openBlocks(sys *disk.Sys, place string) (*clone.Blocks, error) {
 
 // disks are the disks that are read from: none of them may be overwritten.
 func (o *origin) disks() []disk.Facts {
-	if o.disk == nil {
-		return nil
+	var all []disk.Facts
+	if o.disk != nil {
+		all = append(all, *o.disk)
 	}
-	return []disk.Facts{*o.disk}
+	if o.second != nil {
+		all = append(all, o.second.disks()...)
+	}
+	return all
 }
 
 // files is the origin as a disk that can be read anywhere, where it can.
