@@ -49,6 +49,7 @@ func newRoot(e *env) *cobra.Command {
 		newConvert(e),
 		newFixBoot(e),
 		newResize(e),
+		newConfig(e),
 		newRescue(e),
 		newLiveWatchdog(e),
 		newVersion(e),
