@@ -7,7 +7,7 @@ require (
 	github.com/BurntSushi/toml v1.6.0 // jobs: strict about unknown keys (Undecoded)
 	github.com/diskfs/go-diskfs v1.9.4 // GPT tables, and only those: docs/FORMAT.md
 	github.com/google/renameio/v2 v2.0.2 // files that appear whole
-	github.com/hanwen/go-fuse/v2 v2.12.1 // the full-size device that resize2fs works on when a part becomes smaller
+	github.com/hanwen/go-fuse/v2 v2.11.0 // the full-size device that resize2fs works on when a part becomes smaller; 2.12 does not build for 32-bit ARM (splice)
 	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // the rescue system's address and boot file
 	github.com/klauspost/compress v1.20.3 // zstd; gzip that decodes faster than the standard library's
 	github.com/klauspost/pgzip v1.3.0 // .img.gz on all cores
