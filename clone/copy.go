@@ -27,7 +27,7 @@ const writers = 3
 // at once, and what it returns may run beside that of other records. The data
 // must stay until that has run.
 type preparer interface {
-	prepare(r extent.Record) (rest func() error, err error)
+	prepare(ctx context.Context, r extent.Record) (rest func() error, err error)
 }
 
 // A parcel is a record on its way, with the buffer that holds its bytes.
@@ -127,7 +127,7 @@ func (w *writing) put(ctx context.Context, p parcel) error {
 	if !ok {
 		return w.done(p, w.sink.Put(ctx, p.Record))
 	}
-	rest, err := split.prepare(p.Record)
+	rest, err := split.prepare(ctx, p.Record)
 	if err != nil || rest == nil {
 		return w.done(p, err)
 	}

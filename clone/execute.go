@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"lifeboat/clone/disk"
@@ -42,6 +43,8 @@ type Runner struct {
 	Meter *progress.Meter
 	Logf  func(format string, args ...any)
 	Clock func() time.Time
+	// Fuse opens /dev/fuse, for parts that become smaller; nil = none does.
+	Fuse func() (*os.File, error)
 }
 
 // Execute does what the plan says. An error before the first write is returned
@@ -60,6 +63,7 @@ func (r Runner) Execute(ctx context.Context, p *Plan, s Source, t *disk.Target) 
 			return nil, &TouchedError{fmt.Errorf("%s: %w", describe(step), err), p.Steps[0].Op != Wipe}
 		}
 	}
+	e.report.Written, e.report.Same = e.fill.Written, e.fill.Same
 	e.report.Elapsed = r.Clock().Sub(start)
 	return &e.report, nil
 }
@@ -97,7 +101,12 @@ func (e *execution) do(ctx context.Context, s Step) error {
 	}
 	switch s.Op {
 	case Wipe:
-		return e.wipe(ctx)
+		if err := e.wipe(ctx); err != nil {
+			return err
+		}
+		return e.squeeze(ctx)
+	case Shrink:
+		return e.shrink(ctx, s)
 	case Move:
 		return e.copyAll(ctx)
 	case Swap:
@@ -123,16 +132,15 @@ func (e *execution) copyAll(ctx context.Context) error {
 	}
 	e.copied = true
 	e.Meter.Phase("copy", e.plan.Moved())
-	if _, err := Copy(ctx, e.source, e.plan.Want(), e.fill, e.Meter); err != nil {
+	if _, err := Copy(ctx, e.source, e.want(), e.fill, e.Meter); err != nil {
 		return err
 	}
 	if err := e.fill.layZeros(ctx, e.plan); err != nil {
 		return err
 	}
-	e.report.Written, e.report.Same = e.fill.Written, e.fill.Same
 	e.report.Used = e.fill.data.Bytes() + e.fill.zeros.Bytes()
-	e.logf("copied %d bytes, %d of them were there already", e.report.Used, e.report.Same)
-	return nil
+	e.logf("copied %d bytes, %d of them were there already", e.report.Used, e.fill.Same)
+	return e.finishPlanned(ctx)
 }
 
 func (e *execution) verify(ctx context.Context) error {

@@ -31,6 +31,8 @@ type filler struct {
 	to    medium
 	hold  extent.Extent // place that is written last, empty where the table is
 
+	squeeze *squeeze // a part that becomes smaller; nil = none
+
 	// state
 	sums    sums       // of what was laid down
 	data    extent.Set // where data lies
@@ -73,19 +75,25 @@ func (f *filler) Commit(context.Context, *manifest.Tail) error { return nil }
 func (f *filler) Abort(context.Context) error { return nil }
 
 // Put lays a record at its places.
-func (f *filler) Put(_ context.Context, r extent.Record) error {
-	return f.eachPiece(r, f.place)
+func (f *filler) Put(ctx context.Context, r extent.Record) error {
+	return f.eachPiece(r, f.place, f.park(ctx))
 }
 
-// prepare notes a record, and returns what lays it at its places.
-func (f *filler) prepare(r extent.Record) (func() error, error) {
+// park hands pieces to what makes a part smaller.
+func (f *filler) park(ctx context.Context) func(extent.Record) error {
+	return func(piece extent.Record) error { return f.squeeze.parker.Put(ctx, piece) }
+}
+
+// prepare notes a record, and returns what lays it at its places. What is parked
+// is parked at once: its places depend on what came before.
+func (f *filler) prepare(ctx context.Context, r extent.Record) (func() error, error) {
 	var pieces []extent.Record
 	err := f.eachPiece(r, func(piece extent.Record) error {
 		if f.note(piece) {
 			pieces = append(pieces, piece)
 		}
 		return nil
-	})
+	}, f.park(ctx))
 	if err != nil || len(pieces) == 0 {
 		return nil, err
 	}
@@ -100,13 +108,16 @@ func (f *filler) prepare(r extent.Record) (func() error, error) {
 }
 
 // Patch lays a record over what earlier ones laid.
-func (f *filler) Patch(_ context.Context, r extent.Record) error {
-	return f.eachPiece(r, func(piece extent.Record) error {
-		if err := f.forget(piece.Extent); err != nil {
-			return err
-		}
-		return f.place(piece)
-	})
+func (f *filler) Patch(ctx context.Context, r extent.Record) error {
+	return f.eachPiece(r, f.rewrite, func(piece extent.Record) error { return f.squeeze.parker.Patch(ctx, piece) })
+}
+
+// rewrite places a piece where others may have been placed before.
+func (f *filler) rewrite(piece extent.Record) error {
+	if err := f.forget(piece.Extent); err != nil {
+		return err
+	}
+	return f.place(piece)
 }
 
 // place takes a piece whose extent is one of the target.
@@ -134,36 +145,52 @@ func (f *filler) note(piece extent.Record) bool {
 // forget takes back what was noted of e. The bytes are read for their sum, so
 // that verify still finds a target that lost them.
 func (f *filler) forget(e extent.Extent) error {
-	for _, old := range f.data.Clip(e) {
+	if len(overlapping(f.zeros, e)) > 0 {
+		f.zeros = f.zeros.Subtract(extent.Of(e))
+	}
+	here := overlapping(f.data, e)
+	if len(here) == 0 {
+		return nil
+	}
+	for _, old := range here.Clip(e) {
 		was := make([]byte, old.Len)
 		if _, err := f.to.ReadAt(was, old.Off); err != nil {
 			return fmt.Errorf("read back %d bytes at %d: %w", old.Len, old.Off, noEOF(err))
 		}
 		f.sums.remove(old.Off, was)
 	}
-	f.data, f.zeros = f.data.Subtract(extent.Of(e)), f.zeros.Subtract(extent.Of(e))
+	f.data = f.data.Subtract(extent.Of(e))
 	return nil
 }
 
 // eachPiece cuts a record where the steps cut the disk, and gives each piece
-// with its place on the target.
-func (f *filler) eachPiece(r extent.Record, do func(piece extent.Record) error) error {
+// with its place on the target to lay. Pieces of a part whose blocks have no
+// place yet go to park, with offsets in that part.
+func (f *filler) eachPiece(r extent.Record, lay, park func(piece extent.Record) error) error {
 	first := sort.Search(len(f.moves), func(i int) bool { return f.moves[i].Src.End() > r.Off })
 	for _, m := range f.moves[first:] {
 		if m.Src.Off >= r.End() {
 			break
 		}
-		cut := r.Intersect(m.Src)
-		piece := extent.Record{Kind: r.Kind, Extent: extent.Extent{Off: cut.Off - m.Src.Off + m.Dst.Off, Len: cut.Len}}
-		if r.Kind == extent.Data {
-			piece.Data = r.Data[cut.Off-r.Off : cut.End()-r.Off]
-		}
-		if err := do(f.keep(piece)); err != nil {
+		piece := slice(r, r.Intersect(m.Src))
+		piece.Off -= m.Src.Off
+		if err := f.send(m, piece, lay, park); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+func (f *filler) send(m Step, piece extent.Record, lay, park func(extent.Record) error) error {
+	if f.squeezes(m) {
+		return f.squeeze.take(piece, lay, park)
+	}
+	piece.Off += m.Dst.Off
+	return lay(f.keep(piece))
+}
+
+// squeezes tells whether what m moves becomes smaller.
+func (f *filler) squeezes(m Step) bool { return f.squeeze != nil && f.squeeze.part == m.Part }
 
 // keep holds back the bytes that are written last, and returns the rest.
 func (f *filler) keep(piece extent.Record) extent.Record {

@@ -22,6 +22,7 @@ type Op string
 const (
 	Wipe     Op = "wipe"     // the old table is destroyed
 	Move     Op = "copy"     // used bytes go to their place
+	Shrink   Op = "shrink"   // a file system becomes as small as its part
 	Swap     Op = "swap"     // swap is made anew
 	Verify   Op = "verify"   // all that was written is read back
 	Check    Op = "check"    // the file system's own checker looks at it
@@ -50,6 +51,7 @@ type Plan struct {
 	Head    *manifest.Head `json:"head"`   // what the source has
 	Table   manifest.Table `json:"table"`  // what the target will have
 	Steps   []Step         `json:"steps"`
+	Smaller *Smaller       `json:"smaller,omitempty"` // the part that becomes smaller
 	Changes []Change       `json:"changes,omitempty"` // IDs that become others
 	Stamp   *Stamp         `json:"stamp,omitempty"`
 	Stays   []int          `json:"stays,omitempty"`  // parts of the target that stay as they are
@@ -104,6 +106,7 @@ type Options struct {
 	Parts    []int       // only these are written; none = all
 	Keep     []int       // these stay as they are on the target
 	Present  *Present    // what the target holds, where Parts or Keep are given
+	Smaller  *Smaller    // of the source, where the target is smaller; nil = no part becomes smaller
 	Device   string      // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
 	Guests   []GuestPart // of a source that was merged of two
 	Notes    []string    // what is known of the source, as sentences
@@ -170,15 +173,15 @@ func (p *Plan) fit(o Options) error {
 	}
 	var err error
 	grow, slide := p.growing(o)
-	p.Table, err = layout.Fit(h.Table, p.Target.Size, h.Sector, layout.Options{Grow: grow, Slide: slide})
+	p.Table, err = layout.Fit(h.Table, p.Target.Size, h.Sector, layout.Options{Grow: grow, Slide: slide, Min: o.Smaller.least(grow)})
 	var small *layout.TooSmallError
 	if errors.As(err, &small) {
-		return tooSmall(p.Target, small.Missing, err)
+		return o.Smaller.tooSmall(p.Target, small.Missing, err)
 	}
 	if err != nil {
 		return &Refusal{Err: fmt.Errorf("partition table for %s: %w", p.Target.Path, err)}
 	}
-	return nil
+	return p.shrink(o.Smaller)
 }
 
 func tooSmall(t Target, missing int64, err error) error {
@@ -237,10 +240,12 @@ func (p *Plan) steps(o Options) {
 	}
 	p.eachPart(func(part manifest.Part, dst extent.Extent) {
 		if part.Content == manifest.Blocks {
-			p.add(Step{Op: Move, Part: part.Num, Src: part.Extent, Dst: extent.Extent{Off: dst.Off, Len: part.Extent.Len}, Bytes: part.Used, Note: part.Why})
+			src, dst := p.cut(part, dst)
+			p.add(Step{Op: Move, Part: part.Num, Src: src, Dst: dst, Bytes: part.Used, Note: part.Why})
 		}
 	})
 	slices.SortStableFunc(p.Steps[1:], func(a, b Step) int { return cmp.Compare(a.Src.Off, b.Src.Off) })
+	p.addShrink()
 	p.eachPart(func(part manifest.Part, dst extent.Extent) {
 		if part.Content == manifest.None {
 			p.add(Step{Op: Swap, Part: part.Num, Dst: dst})
@@ -251,7 +256,8 @@ func (p *Plan) steps(o Options) {
 	}
 	p.eachPart(func(part manifest.Part, dst extent.Extent) {
 		if part.Content == manifest.Blocks && checkable(part.FS.Type) {
-			p.add(Step{Op: Check, Part: part.Num, Dst: extent.Extent{Off: dst.Off, Len: part.Extent.Len}})
+			_, dst = p.cut(part, dst)
+			p.add(Step{Op: Check, Part: part.Num, Dst: dst})
 		}
 	})
 	p.eachPart(func(part manifest.Part, dst extent.Extent) {
@@ -264,6 +270,30 @@ func (p *Plan) steps(o Options) {
 }
 
 func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
+
+// cut is which bytes of a part go where: what does not fit in a smaller part is
+// not in use, unless the file system becomes smaller.
+func (p *Plan) cut(part manifest.Part, dst extent.Extent) (src, to extent.Extent) {
+	n := min(part.Extent.Len, dst.Len)
+	src, to = part.Extent, extent.Extent{Off: dst.Off, Len: n}
+	if !p.smaller(part.Num) {
+		src.Len = n
+	}
+	return src, to
+}
+
+// addShrink adds the step that makes a part smaller: before its blocks come, if
+// by plan, else behind them.
+func (p *Plan) addShrink() {
+	if p.Smaller == nil || !p.writes(p.Smaller.Part) {
+		return
+	}
+	if p.Smaller.from != nil {
+		p.Steps = slices.Insert(p.Steps, 1, p.shrinkStep())
+	} else {
+		p.add(p.shrinkStep())
+	}
+}
 
 // eachPart goes through the parts that are written.
 func (p *Plan) eachPart(do func(part manifest.Part, dst extent.Extent)) {
@@ -333,6 +363,9 @@ func (p *Plan) note(o Options) {
 		if part.FS.Dirty {
 			p.Notes = append(p.Notes, fmt.Sprintf("part %d was not cleanly unmounted: its journal is replayed on the target", part.Num))
 		}
+	}
+	if l := p.Smaller; l != nil && p.writes(l.Part) {
+		p.Notes = append(p.Notes, l.words())
 	}
 	if p.Device != "" {
 		p.Notes = append(p.Notes, fmt.Sprintf("names of parts by place, as /dev/mmcblk0p2, become those of %s", p.Device))

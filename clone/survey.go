@@ -1,12 +1,14 @@
 package clone
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"lifeboat/boards"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
+	"lifeboat/clone/fit"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 )
@@ -62,12 +64,29 @@ func surveyPart(r io.ReaderAt, p *manifest.Part) (extent.Set, error) {
 		p.Content, p.Used = manifest.None, used.Bytes()
 		return used, nil
 	}
-	used, why, err := filesystem.Used(window, p.Extent.Len, fs)
+	used, why, least, err := usedOf(window, p.Extent.Len, fs)
 	if err != nil {
 		return nil, err
 	}
-	p.Content, p.Used, p.Why = manifest.Blocks, used.Bytes(), why
+	p.Content, p.Used, p.Why, p.Min = manifest.Blocks, used.Bytes(), why, least
 	return used.Shift(p.Extent.Off), nil
+}
+
+// usedOf is filesystem.Used, with the smallest size that the content fits in; -1
+// = not known.
+func usedOf(r io.ReaderAt, size int64, fs manifest.FS) (used extent.Set, why string, least int64, err error) {
+	var no *fit.RefusedError
+	if filesystem.IsExt(fs.Type) {
+		facts, err := fit.Survey(r, size)
+		if err == nil {
+			return facts.Used, "", fit.Need(facts, size).Min, nil
+		}
+		if !errors.As(err, &no) {
+			return nil, "", -1, err
+		}
+	}
+	used, why, err = filesystem.Used(r, size, fs)
+	return used, why, -1, err
 }
 
 // partsOf lists the parts of a table in the order of their place, with nothing

@@ -13,9 +13,14 @@ import (
 // now lie on the target, seen with the zeros that came in place; a part whose
 // map cannot be read is all in use.
 func (f *filler) layZeros(ctx context.Context, p *Plan) error {
-	var must extent.Set
+	var must, lie extent.Set
 	for _, m := range f.moves {
 		came := f.zeros.Clip(m.Dst)
+		if f.squeezes(m) {
+			lie = lie.Union(came) // written when they came, or where nobody looks
+			must = must.Union(f.squeeze.absent(f.data))
+			continue
+		}
 		if len(came) == 0 {
 			continue
 		}
@@ -25,7 +30,7 @@ func (f *filler) layZeros(ctx context.Context, p *Plan) error {
 		}
 		must = must.Union(came.Intersect(used))
 	}
-	f.zeros = must
+	f.zeros = must.Union(lie)
 	for _, e := range must {
 		if err := f.zero(ctx, e); err != nil {
 			return err

@@ -140,6 +140,9 @@ func (p *Parker) Finish(ctx context.Context) error {
 	return p.o.To.Sync(ctx)
 }
 
+// Used is what the file system has in use, bytes, after Shrink.
+func (p *Parker) Used() int64 { return p.final.Used.Bytes() }
+
 // Size is the file system's new size, bytes, after Shrink.
 func (p *Parker) Size() int64 { return p.final.Size }
 

@@ -31,6 +31,19 @@ func (p *Parker) plan() {
 	}
 }
 
+// TakeOver leaves it to the caller to bring what Want names to where Place says,
+// all of it before Finish. What the source does not yield is zero.
+func (p *Parker) TakeOver() { p.missing = 0 }
+
+// Places are all places on the target that TakeOver makes the caller's.
+func (p *Parker) Places() extent.Set {
+	var places []extent.Extent
+	for _, x := range p.pieces {
+		places = append(places, x.Dst)
+	}
+	return extent.Of(places...)
+}
+
 // Want are the bytes of the source that Put wants once a plan is settled.
 func (p *Parker) Want() extent.Set {
 	var want extent.Set

@@ -143,6 +143,15 @@ func Survey(r io.ReaderAt, size int64) (*Facts, error) {
 	return f, nil
 }
 
+// Moving are the facts of a file system that changes while it is read: what is in
+// use is learned from the stream, all of which counts but zeros.
+func (f *Facts) Moving() *Facts {
+	moving := *f
+	moving.Used, moving.Dirty = nil, true
+	moving.free = max(0, f.Size-f.Used.Bytes())
+	return &moving
+}
+
 // parseGeometry reads a superblock that package ext4 found good.
 func parseGeometry(b []byte, size int64) (geometry, error) {
 	le := binary.LittleEndian

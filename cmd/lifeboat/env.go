@@ -71,5 +71,5 @@ func (e *env) logf(format string, args ...any) {
 }
 
 func (e *env) runner() clone.Runner {
-	return clone.Runner{Tools: e.tools, Meter: e.meter, Logf: e.logf, Clock: e.clock}
+	return clone.Runner{Tools: e.tools, Meter: e.meter, Logf: e.logf, Clock: e.clock, Fuse: e.sys.OpenFuse}
 }

@@ -68,6 +68,7 @@ type inspection struct {
 	Place    string             `json:"place"`
 	Head     *manifest.Head     `json:"head"`
 	Gaps     extent.Set         `json:"gaps"`
+	Smallest int64              `json:"smallest,omitempty"` // disk that the content fits on, bytes
 	Board    string             `json:"board,omitempty"`
 	Firmware []string           `json:"firmware,omitempty"` // what the board's firmware would take, and why
 	Findings []identity.Finding `json:"findings,omitempty"`
@@ -75,7 +76,7 @@ type inspection struct {
 }
 
 func runInspect(e *env, src *origin) error {
-	found := &inspection{Place: src.place, Head: src.head, Gaps: src.head.Gaps(), Board: src.head.Board}
+	found := &inspection{Place: src.place, Head: src.head, Gaps: src.head.Gaps(), Smallest: clone.SmallestDisk(src.head), Board: src.head.Board}
 	if r, ok := src.files(); ok {
 		if err := found.lookAtBoot(r); err != nil {
 			return err
@@ -159,6 +160,9 @@ func (n *inspection) print(out io.Writer) error {
 	}
 	for _, g := range n.Gaps {
 		fmt.Fprintf(out, "outside of parts: bytes %d to %d\n", g.Off, g.End())
+	}
+	if n.Smallest > 0 {
+		fmt.Fprintf(out, "fits on a disk of %s (%d bytes)\n", progress.Bytes(n.Smallest), n.Smallest)
 	}
 	for _, line := range n.Firmware {
 		fmt.Fprintf(out, "firmware: %s\n", line)

@@ -52,7 +52,7 @@ func (e *env) withRunning(ctx context.Context, to string, o liveOptions, do func
 		return refusal(err)
 	}
 	facts := src.Facts()
-	err = do(&origin{Source: src, place: "/", head: src.Head(), disk: &facts})
+	err = do(&origin{Source: src, place: "/", head: src.Head(), disk: &facts, live: true})
 	notes := src.Notes()
 	var reserved reservedError
 	if errors.As(err, &reserved) {

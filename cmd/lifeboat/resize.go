@@ -17,6 +17,7 @@ import (
 
 type resizeOptions struct {
 	place string
+	into  string
 	grow  string
 	yes   string
 }
@@ -25,7 +26,7 @@ func newResize(e *env) *cobra.Command {
 	o := resizeOptions{}
 	cmd := &cobra.Command{
 		Use:   "resize DISK",
-		Short: "Let the last part and its file system take the room behind them",
+		Short: "Grow the last part to the disk, or make an image as small as its content",
 		Long: `Grows the last part of a disk, and the ext file system in it, to the disk's end:
 after a copy by another program, or when an image file was made longer with
 truncate. A swap part behind it moves to the end and is made anew; a logical part
@@ -35,9 +36,12 @@ interrupted the disk boots as before.
 DISK is a disk that is not in use, an image file, or / : the disk of the running
 system, whose file system grows while it is used.
 
-Nothing is made smaller: restore and clone to a smaller disk are for that.`,
+With --into an image (or a disk) is copied to a new image file that is as small
+as its content allows; restored to a card it grows again by itself. Nothing is
+made smaller in place: restore and clone take a smaller disk as their target.`,
 		Example: `  lifeboat resize /dev/sdb
-  sudo lifeboat resize /`,
+  sudo lifeboat resize /
+  sudo lifeboat resize card.img --into small.img`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			o.place = given[0]
@@ -45,6 +49,7 @@ Nothing is made smaller: restore and clone to a smaller disk are for that.`,
 		},
 	}
 	cmd.Flags().StringVar(&o.grow, "grow", "last", "which part takes the room: last, or its number")
+	cmd.Flags().StringVar(&o.into, "into", "", "copy it to this new `FILE`, as small as its content allows")
 	cmd.Flags().StringVar(&o.yes, "yes", "", "agree, by the `WORD` that the plan shows")
 	e.addDryRun(cmd)
 	return cmd
@@ -57,6 +62,9 @@ func runResize(ctx context.Context, e *env, o resizeOptions) error {
 	}
 	if err != nil {
 		return err
+	}
+	if o.into != "" {
+		return e.shrinkInto(ctx, o)
 	}
 	if o.place == "/" {
 		return e.growRunning(ctx, o, grow)

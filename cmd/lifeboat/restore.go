@@ -128,10 +128,16 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 	if err == nil {
 		opts.Present, err = e.present(facts, src.head, o)
 	}
+	if err == nil {
+		opts.Smaller, err = e.lookSmaller(ctx, src, facts, opts.Grow)
+	}
 	if err != nil {
 		return err
 	}
 	plan, err := clone.PlanRestore(src.head, facts, opts)
+	if err == nil {
+		err = e.runner().Try(ctx, plan)
+	}
 	if err != nil {
 		return err
 	}

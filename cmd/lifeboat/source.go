@@ -24,6 +24,7 @@ type origin struct {
 	place string
 	head  *manifest.Head
 	disk  *disk.Facts // where it is a disk
+	live  bool        // it changes while it is read
 
 	second *origin           // of two that were merged
 	guests []clone.GuestPart // what came from there
