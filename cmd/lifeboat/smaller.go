@@ -67,7 +67,10 @@ func (e *env) shrinkOrigin(ctx context.Context, src *origin, o resizeOptions) er
 		return nil
 	}
 	temp := filepath.Join(filepath.Dir(o.into), "."+filepath.Base(o.into)+".lifeboat")
-	if err := emptyFile(temp, size); err != nil {
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // a run left it behind that was interrupted
+	}
+	if _, err := makeFile(temp, size); err != nil {
 		return err
 	}
 	err := e.fill(ctx, src, restoreOptions{from: o.place, to: temp, ids: string(clone.KeepIDs), grow: o.grow, yes: o.yes})
@@ -75,16 +78,6 @@ func (e *env) shrinkOrigin(ctx context.Context, src *origin, o resizeOptions) er
 		return errors.Join(err, os.Remove(temp))
 	}
 	return errors.Join(err, os.Rename(temp, o.into), syncFolder(filepath.Dir(o.into)))
-}
-
-// emptyFile makes a sparse file, in the place of one that a run left behind which
-// was interrupted.
-func emptyFile(path string, size int64) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Truncate(size), f.Close())
 }
 
 func syncFolder(path string) error {
