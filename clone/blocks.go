@@ -43,6 +43,9 @@ func NewNarrowed(s Readable, size, sector int64) (*Blocks, error) {
 		return nil, err
 	}
 	b.open = s.Open
+	if said := s.Head(); sameTable(said.Table, b.head.Table) {
+		b.head.Areas = said.Areas // which are not in the image itself
+	}
 	return b, nil
 }
 

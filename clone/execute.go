@@ -43,6 +43,7 @@ type Runner struct {
 	Meter *progress.Meter
 	Logf  func(format string, args ...any)
 	Clock func() time.Time
+	Areas map[string][]byte // what the boot areas hold that the plan's head names
 	// Fuse opens /dev/fuse, for parts that become smaller; nil = none does.
 	Fuse func() (*os.File, error)
 }
@@ -71,6 +72,9 @@ func (r Runner) Execute(ctx context.Context, p *Plan, s Source, t *disk.Target) 
 func describe(s Step) string {
 	if s.Part > 0 {
 		return fmt.Sprintf("%s part %d", s.Op, s.Part)
+	}
+	if s.Area != "" {
+		return fmt.Sprintf("%s %s", s.Op, s.Area)
 	}
 	return string(s.Op)
 }
@@ -119,6 +123,8 @@ func (e *execution) do(ctx context.Context, s Step) error {
 		return e.resize(ctx, s)
 	case Identity:
 		return e.identify(ctx)
+	case BootArea:
+		return e.writeArea(ctx, s)
 	case Table:
 		return e.writeTable(ctx)
 	}

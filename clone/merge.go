@@ -56,7 +56,7 @@ func Merge(first, second Source, h1, h2 *manifest.Head, random io.Reader) (*Merg
 	if err != nil {
 		return nil, err
 	}
-	m.head = &manifest.Head{Version: manifest.Version, Size: size, Sector: h1.Sector, Table: table, Board: h1.Board}
+	m.head = &manifest.Head{Version: manifest.Version, Size: size, Sector: h1.Sector, Table: table, Board: h1.Board, Areas: h1.Areas}
 	m.head.Parts = slices.Clone(h1.Parts)
 	own := extent.Extent{Off: 0, Len: endOf(h1.Parts)}
 	m.moves = []Step{{Op: Move, Src: own, Dst: own}}
@@ -64,6 +64,9 @@ func Merge(first, second Source, h1, h2 *manifest.Head, random io.Reader) (*Merg
 		m.take(h1, guests[i], placed[i], p)
 	}
 	m.noteLabels(h1, h2)
+	if len(h2.Areas) > 0 {
+		m.notes = append(m.notes, "the boot areas of the second disk, an eMMC, are not taken: the first one boots")
+	}
 	if h2.Table.Kind == manifest.NoTable {
 		m.notes = append(m.notes, fmt.Sprintf("the second disk has no partition table: what names all of it, as /dev/sda, does not find part %d", placed[0].Num))
 	}

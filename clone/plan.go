@@ -20,15 +20,16 @@ type Op string
 
 // The steps in the order in which every plan has them; docs/SAFETY.md says why.
 const (
-	Wipe     Op = "wipe"     // the old table is destroyed
-	Move     Op = "copy"     // used bytes go to their place
-	Shrink   Op = "shrink"   // a file system becomes as small as its part
-	Swap     Op = "swap"     // swap is made anew
-	Verify   Op = "verify"   // all that was written is read back
-	Check    Op = "check"    // the file system's own checker looks at it
-	Resize   Op = "resize"   // the file system grows to its part
-	Identity Op = "identity" // new IDs, and every boot reference is resolved
-	Table    Op = "table"    // the new table, sector 0 as the last write
+	Wipe     Op = "wipe"      // the old table is destroyed
+	Move     Op = "copy"      // used bytes go to their place
+	Shrink   Op = "shrink"    // a file system becomes as small as its part
+	Swap     Op = "swap"      // swap is made anew
+	Verify   Op = "verify"    // all that was written is read back
+	Check    Op = "check"     // the file system's own checker looks at it
+	Resize   Op = "resize"    // the file system grows to its part
+	Identity Op = "identity"  // new IDs, and every boot reference is resolved
+	BootArea Op = "boot area" // a boot area of an eMMC is written
+	Table    Op = "table"     // the new table, sector 0 as the last write
 )
 
 // A Step is one thing that Execute does. Src are bytes of the source's disk,
@@ -40,6 +41,7 @@ type Step struct {
 	Dst   extent.Extent `json:"dst,omitzero"`
 	Bytes int64         `json:"bytes"` // to be moved, at most; -1 = not known
 	Note  string        `json:"note,omitempty"`
+	Area  string        `json:"area,omitempty"` // of an eMMC: "boot0"
 }
 
 // A Plan is all that a restore or clone will do. It is made of data by
@@ -56,7 +58,6 @@ type Plan struct {
 	Stamp   *Stamp         `json:"stamp,omitempty"`
 	Stays   []int          `json:"stays,omitempty"`  // parts of the target that stay as they are
 	Empty   []int          `json:"empty,omitempty"`  // parts that nothing is written to
-	Board   string         `json:"board,omitempty"`  // that is to boot it, by its name in package boards
 	Device  string         `json:"device,omitempty"` // what the disk will be called: names by place follow
 	Guests  []GuestPart    `json:"guests,omitempty"` // parts that come from the second of two disks
 	Notes   []string       `json:"notes,omitempty"`
@@ -108,7 +109,6 @@ type Options struct {
 	Keep     []int       // these stay as they are on the target
 	Present  *Present    // what the target holds, where Parts or Keep are given
 	Smaller  *Smaller    // of the source, where the target is smaller; nil = no part becomes smaller
-	Board    string      // that is to boot it; "" = nobody asks
 	Device   string      // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
 	Guests   []GuestPart // of a source that was merged of two
 	Notes    []string    // what is known of the source, as sentences
@@ -130,7 +130,7 @@ func refuse(hint, format string, args ...any) error {
 // PlanRestore says how the disk of h comes to lie on the target f. It is a pure
 // function, but for the random bytes of new IDs. A *Refusal says why it cannot.
 func PlanRestore(h *manifest.Head, f disk.Facts, o Options) (*Plan, error) {
-	p := &Plan{From: o.From, Target: targetOf(f), Head: h, Stamp: o.Stamp, Board: o.Board, Device: o.Device}
+	p := &Plan{From: o.From, Target: targetOf(f), Head: h, Stamp: o.Stamp, Device: o.Device}
 	if err := p.pick(o); err != nil {
 		return nil, err
 	}
@@ -138,6 +138,7 @@ func PlanRestore(h *manifest.Head, f disk.Facts, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p.steps(o)
+	p.areas(f.Disk.Areas, o)
 	p.note(o)
 	return p, nil
 }

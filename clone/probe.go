@@ -46,7 +46,7 @@ func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
 	if len(head.Parts) > 0 && sameTable(table, head.Table) {
 		return &head, nil // what lies beside the image is of this image
 	}
-	head.Version, head.Table, head.Board = manifest.Version, table, ""
+	head.Version, head.Table, head.Board, head.Areas = manifest.Version, table, "", nil
 	head.Parts = partsOf(head.Table, head.Size)
 	if stream, ok := s.(*Stream); ok {
 		stream.need = endOf(head.Parts)

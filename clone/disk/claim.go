@@ -19,7 +19,8 @@ import (
 //     *InUseError. It must have a medium and be writable (*NoMediumError,
 //     *ReadOnlyError), and its word must mean it alone (*SameWordError).
 //   - It is opened exclusively, which the kernel refuses where it is mounted in
-//     any name space, and held against f by its device number and sequence.
+//     any name space, and held against f by its device number and sequence. The
+//     boot areas of an eMMC are held along with it.
 //   - consent is asked; none given, or nil for a disk, is ErrNoConsent. Files
 //     need none.
 //   - After the answer, which may have taken an hour, its content is held
@@ -36,6 +37,9 @@ func Claim(ctx context.Context, sys *Sys, f Facts, consent Consent, from ...Fact
 	}
 	t := &Target{handle: h, sys: sys, facts: f}
 	err = pin(h, f)
+	if err == nil {
+		err = t.holdAreas()
+	}
 	if err == nil && h.disk {
 		err = ask(ctx, consent, f)
 	}
@@ -43,7 +47,7 @@ func Claim(ctx context.Context, sys *Sys, f Facts, consent Consent, from ...Fact
 		err = t.holdsStill()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("claim %s: %w", f.Disk.Path, errors.Join(err, h.Close()))
+		return nil, fmt.Errorf("claim %s: %w", f.Disk.Path, errors.Join(err, t.Close()))
 	}
 	return t, nil
 }

@@ -28,10 +28,13 @@ import (
 type Sys struct {
 	Proc, Sys fs.FS  // what lies under /proc and /sys
 	Dev       string // the folder with the device nodes
+	Dir       string // the folder that Sys shows, for the one setting that is changed there; "" = none can be
 }
 
 // Host is the running system.
-func Host() *Sys { return &Sys{Proc: os.DirFS("/proc"), Sys: os.DirFS("/sys"), Dev: "/dev"} }
+func Host() *Sys {
+	return &Sys{Proc: os.DirFS("/proc"), Sys: os.DirFS("/sys"), Dev: "/dev", Dir: "/sys"}
+}
 
 // A Disk is a whole disk as the kernel describes it.
 type Disk struct {
@@ -49,6 +52,7 @@ type Disk struct {
 	ReadOnly     bool // the lock switch of a card, or the kernel's own setting
 	Hidden       bool // has no node: the kernel shows it as a part of another
 	Parts        []Partition
+	Areas        []Area // boot areas of an eMMC
 }
 
 // A Partition is a part of a disk as the kernel sees it, which needs not be what
@@ -100,7 +104,7 @@ func notADisk(name string) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(name, "mmcblk") && (strings.Contains(name, "boot") || strings.Contains(name, "rpmb"))
+	return diskOfArea(name) != ""
 }
 
 // disk reads what sysfs knows of block/NAME.
@@ -121,6 +125,9 @@ func (s *Sys) disk(name string) (Disk, error) {
 		Hidden:    s.int(dir+"/hidden") == 1,
 	}
 	s.describe(&d, dir)
+	if d.Areas, err = s.areasOf(name); err != nil {
+		return Disk{}, err
+	}
 	d.Parts, err = s.parts(name)
 	return d, err
 }

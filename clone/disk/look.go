@@ -100,6 +100,10 @@ func (s *Sys) wholeDisk(node string, no Number) (string, error) {
 		parent := s.node(path.Base(path.Dir(link)))
 		return "", &NotADiskError{Path: node, Disk: parent, Why: "is a part of " + parent + ": give the disk"}
 	}
+	if whole := diskOfArea(name); whole != "" {
+		parent := s.node(whole)
+		return "", &NotADiskError{Path: node, Disk: parent, Why: "is a boot area of " + parent + ", and saved and restored with it: give the disk"}
+	}
 	if strings.HasPrefix(name, "dm-") || strings.HasPrefix(name, "md") {
 		return "", &NotADiskError{Path: node, Why: "is made of other disks: give one of those"}
 	}

@@ -19,6 +19,7 @@ type Target struct {
 	*handle
 	sys   *Sys
 	facts Facts
+	areas []*handle // of the boot areas: held, not used
 }
 
 // Facts are what the target was when it was claimed.
@@ -150,4 +151,10 @@ func (t *Target) within(e extent.Extent) error {
 }
 
 // Close gives the target up. It does not sync.
-func (t *Target) Close() error { return t.handle.Close() }
+func (t *Target) Close() error {
+	errs := []error{t.handle.Close()}
+	for _, h := range t.areas {
+		errs = append(errs, h.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -62,6 +62,9 @@ func (s *Sys) layers(d Disk) (map[Number]layer, []Use, error) {
 	for _, p := range d.Parts {
 		queue = append(queue, layer{dir: path.Join("block", d.Name, p.Name), part: s.node(p.Name)})
 	}
+	for _, a := range d.Areas {
+		queue = append(queue, layer{dir: path.Join("block", path.Base(a.Path)), part: a.Path})
+	}
 	found := map[Number]layer{}
 	var uses []Use
 	for len(queue) > 0 {

@@ -36,7 +36,7 @@ var _ Patcher = (*rawSink)(nil)
 // Start implements clone.Sink. It refuses to begin where the room cannot be
 // enough.
 func (k *rawSink) Start(ctx context.Context, h *manifest.Head) error {
-	if err := begin(k.path, h); err != nil {
+	if err := begin(k.path, h, k.o); err != nil {
 		return err
 	}
 	if err := free(k.path, k.o); err != nil {

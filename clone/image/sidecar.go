@@ -69,6 +69,9 @@ func (s *Sidecar) check() error {
 			return fmt.Errorf("part %d: %w", p.Num, err)
 		}
 	}
+	if err := checkAreas(s.Head.Areas); err != nil {
+		return err
+	}
 	if err := s.Head.Table.Own.Check(size); err != nil {
 		return fmt.Errorf("table: %w", err)
 	}

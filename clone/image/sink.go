@@ -49,6 +49,9 @@ type SinkOptions struct {
 	// XZ packs into w, and ends in Close; nil = .img.xz cannot be written.
 	XZ   func(ctx context.Context, w io.Writer, level int) (io.WriteCloser, error)
 	Logf func(format string, args ...any)
+	// Areas are what the boot areas hold that the head names, by their names: an
+	// image has no place for them, so each becomes a file beside it.
+	Areas map[string][]byte
 }
 
 // filePerm keeps a disk's secrets (keys, password hashes) with their owner.
@@ -129,7 +132,11 @@ func publish(path string, f *atomicfile.File, o SinkOptions, s *Sidecar, b *Bmap
 	if err := free(path, o); err != nil {
 		return err
 	}
-	for _, side := range []string{path + headExt, path + bmapExt} {
+	stale := []string{path + headExt, path + bmapExt}
+	for _, area := range areaNames {
+		stale = append(stale, AreaFile(path, area))
+	}
+	for _, side := range stale {
 		if err := os.Remove(side); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -140,6 +147,11 @@ func publish(path string, f *atomicfile.File, o SinkOptions, s *Sidecar, b *Bmap
 	if b != nil {
 		if err := atomicfile.Write(path+bmapExt, b.Encode(), filePerm); err != nil {
 			return err
+		}
+	}
+	for _, a := range s.Head.Areas {
+		if err := atomicfile.Write(AreaFile(path, a.Name), o.Areas[a.Name], filePerm); err != nil {
+			return explain(AreaFile(path, a.Name), err)
 		}
 	}
 	head, err := s.encode()
@@ -159,9 +171,14 @@ func sidecar(h *manifest.Head, t *manifest.Tail) *Sidecar {
 }
 
 // begin checks what a sink is started with.
-func begin(path string, h *manifest.Head) error {
+func begin(path string, h *manifest.Head, o SinkOptions) error {
 	if h == nil || h.Size <= 0 {
 		return fmt.Errorf("%s: the size of the disk is not known", path)
+	}
+	for _, a := range h.Areas {
+		if int64(len(o.Areas[a.Name])) != a.Size {
+			return fmt.Errorf("%s: the bytes of the boot area %s are not there", path, a.Name)
+		}
 	}
 	return nil
 }

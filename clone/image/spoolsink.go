@@ -32,7 +32,7 @@ var _ Patcher = (*spoolSink)(nil)
 
 // Start implements clone.Sink.
 func (k *spoolSink) Start(ctx context.Context, h *manifest.Head) error {
-	if err := begin(k.path, h); err != nil {
+	if err := begin(k.path, h, k.o); err != nil {
 		return err
 	}
 	if err := free(k.path, k.o); err != nil {

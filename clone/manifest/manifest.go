@@ -19,6 +19,14 @@ type Head struct {
 	Table   Table  `json:"table"`           // how it is cut up
 	Parts   []Part `json:"parts"`           // in the order of their place on the disk
 	Board   string `json:"board,omitempty"` // name of a file of package boards; "" = not known
+	Areas   []Area `json:"areas,omitempty"` // boot areas of an eMMC that are not blank
+}
+
+// An Area is a boot area of an eMMC, which is no part of the disk.
+type Area struct {
+	Name   string `json:"name"`   // "boot0" or "boot1"
+	Size   int64  `json:"size"`   // bytes
+	SHA256 string `json:"sha256"` // hex, of all of it
 }
 
 // Part finds the part with the number num.

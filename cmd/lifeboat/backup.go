@@ -81,7 +81,7 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 	if e.dry {
 		return e.tellEstimate(src, o)
 	}
-	sink, err := e.openSink(o)
+	sink, err := e.openSink(src, o)
 	if err != nil {
 		return err
 	}
@@ -97,8 +97,8 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 
 // openSink begins the image. What a live source catches up with comes as
 // patches, which a packed image takes by way of a spool.
-func (e *env) openSink(o backupOptions) (clone.Sink, error) {
-	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Verify: !o.noVerify, Meter: e.meter, Logf: e.logf}
+func (e *env) openSink(src *origin, o backupOptions) (clone.Sink, error) {
+	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Verify: !o.noVerify, Meter: e.meter, Logf: e.logf, Areas: src.areas}
 	var sink clone.Sink
 	var err error
 	if o.from == "/" {
@@ -126,6 +126,9 @@ func (e *env) tellEstimate(src *origin, o backupOptions) error {
 		if p.Why != "" {
 			fmt.Fprintf(e.stdout, "  part %d: all bytes are copied: %s\n", p.Num, p.Why)
 		}
+	}
+	for _, a := range src.head.Areas {
+		fmt.Fprintf(e.stdout, "  boot area %s: %s, to %s\n", a.Name, progress.Bytes(a.Size), image.AreaFile(o.to, a.Name))
 	}
 	return nil
 }

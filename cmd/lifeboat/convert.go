@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 
@@ -59,7 +60,8 @@ before it gets its name.`,
 }
 
 func runConvert(ctx context.Context, e *env, o convertOptions) error {
-	sink, err := e.convertSink(o)
+	areas := map[string][]byte{}
+	sink, err := e.convertSink(o, areas)
 	if err != nil {
 		return err
 	}
@@ -68,15 +70,17 @@ func runConvert(ctx context.Context, e *env, o convertOptions) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(e.convert(ctx, src, sink, o), src.Close())
+	maps.Copy(areas, src.areas)
+	return errors.Join(e.withLost(src, e.convert(ctx, src, sink, o)), src.Close())
 }
 
-// convertSink refuses early what cannot be written.
-func (e *env) convertSink(o convertOptions) (clone.Sink, error) {
+// convertSink refuses early what cannot be written. The boot areas may come until
+// it is started.
+func (e *env) convertSink(o convertOptions, areas map[string][]byte) (clone.Sink, error) {
 	if sameFile(o.from, o.to) || o.from == stdinPlace && e.isStdin(o.to) {
 		return nil, &clone.Refusal{Err: fmt.Errorf("%s is what is read from", o.to)}
 	}
-	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Verify: !o.noVerify, Meter: e.meter, Logf: e.logf, XZ: e.packXZ}
+	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Verify: !o.noVerify, Meter: e.meter, Logf: e.logf, XZ: e.packXZ, Areas: areas}
 	if extOf(o.to) == ".xz" && !e.have("xz") {
 		return nil, &clone.Refusal{
 			Err:  fmt.Errorf("%s: packing as xz is done by the program xz, which is not installed here", o.to),
@@ -161,7 +165,9 @@ func (e *env) convert(ctx context.Context, src *origin, sink clone.Sink, o conve
 		defer unpacked.Close()
 		from, head = unpacked, unpacked.Head()
 	}
-	if _, err := clone.Save(ctx, from, head, sink, e.meter); err != nil {
+	whole := *head
+	whole.Areas = src.head.Areas
+	if _, err := clone.Save(ctx, from, &whole, sink, e.meter); err != nil {
 		return fmt.Errorf("%s → %s: %w", plan.From, plan.To, err)
 	}
 	e.show.stop()

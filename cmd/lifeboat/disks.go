@@ -18,7 +18,8 @@ func newDisks(e *env) *cobra.Command {
 		Short: "List the disks, what they hold, and who uses them",
 		Long: `Lists every disk with its size, model, serial number, how it is connected, the
 disk ID that it holds now, and who uses it. The last column is the word that
-restore and clone ask for before they overwrite the disk.`,
+restore and clone ask for before they overwrite the disk. The boot areas of an
+eMMC stand below: they are saved and restored with their disk.`,
 		Args: args(0, 0),
 		RunE: func(*cobra.Command, []string) error { return runDisks(e) },
 	}
@@ -38,6 +39,11 @@ func runDisks(e *env) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Disk.Path, progress.Bytes(f.Disk.Size), f.Disk.Bus,
 			strings.TrimSpace(f.Disk.Model+" "+f.Disk.Serial), f.Holds, usersOf(f), f.Word)
 	}
+	for _, f := range all {
+		for _, a := range f.Disk.Areas {
+			fmt.Fprintf(w, "%s\t%s\tboot area of %s\n", a.Path, progress.Bytes(a.Size), f.Disk.Path)
+		}
+	}
 	return w.Flush()
 }
 
@@ -55,13 +61,24 @@ type diskLine struct {
 	Holds     string   `json:"holds"`
 	Users     []string `json:"users"`
 	Word      string   `json:"word"`
+	Areas     []area   `json:"areas,omitempty"`
+}
+
+// An area is a boot area of an eMMC. Size is bytes.
+type area struct {
+	Name string `json:"name"`
+	Path string `json:"path"`
+	Size int64  `json:"size"`
 }
 
 func diskLines(all []disk.Facts) []diskLine {
 	lines := []diskLine{}
 	for _, f := range all {
 		d := f.Disk
-		line := diskLine{d.Path, d.Size, d.Sector, d.Bus, d.Slot, d.Model, d.Serial, d.Removable, d.ReadOnly, f.Holds, []string{}, f.Word}
+		line := diskLine{d.Path, d.Size, d.Sector, d.Bus, d.Slot, d.Model, d.Serial, d.Removable, d.ReadOnly, f.Holds, []string{}, f.Word, nil}
+		for _, a := range d.Areas {
+			line.Areas = append(line.Areas, area{a.Name, a.Path, a.Size})
+		}
 		for _, u := range f.Users {
 			line.Users = append(line.Users, u.String())
 		}

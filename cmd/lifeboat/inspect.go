@@ -56,11 +56,7 @@ func (e *env) openForInspect(ctx context.Context, place string) (*origin, error)
 	if err != nil {
 		return nil, err
 	}
-	src, err := openBlocks(e.sys, place)
-	if err != nil {
-		return nil, err
-	}
-	return &origin{Source: src, place: place, head: src.Head(), disk: &facts}, nil
+	return openDiskBlocks(e.sys, place, &facts)
 }
 
 // An inspection is what inspect found.
@@ -77,6 +73,7 @@ type inspection struct {
 
 func runInspect(e *env, src *origin) error {
 	found := &inspection{Place: src.place, Head: src.head, Gaps: src.head.Gaps(), Smallest: clone.SmallestDisk(src.head), Board: src.head.Board}
+	found.Notes = append(found.Notes, src.lost...)
 	if r, ok := src.files(); ok {
 		if err := found.lookAtBoot(r); err != nil {
 			return err
@@ -88,8 +85,11 @@ func runInspect(e *env, src *origin) error {
 		if err := json.NewEncoder(e.stdout).Encode(found); err != nil {
 			return err
 		}
-	} else if err := found.print(e.stdout); err != nil {
-		return err
+	} else {
+		if err := found.print(e.stdout); err != nil {
+			return err
+		}
+		printAreas(e.stdout, src.disk, src.head.Areas)
 	}
 	return found.verdict()
 }

@@ -52,7 +52,10 @@ func (e *env) withRunning(ctx context.Context, to string, o liveOptions, do func
 		return refusal(err)
 	}
 	facts := src.Facts()
-	err = do(&origin{Source: src, place: "/", head: src.Head(), disk: &facts, live: true})
+	running := &origin{Source: src, place: "/", head: src.Head(), disk: &facts, live: true}
+	if err = running.diskAreas(e.sys, facts.Disk); err == nil {
+		err = do(running)
+	}
 	notes := src.Notes()
 	var reserved reservedError
 	if errors.As(err, &reserved) {

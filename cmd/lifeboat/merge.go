@@ -46,6 +46,6 @@ func (e *env) merge(src, second *origin) (*origin, error) {
 	}
 	return &origin{
 		Source: m.Source(), head: m.Head(), place: src.place + " + " + second.place,
-		disk: src.disk, second: second, guests: m.Guests(), notes: notes,
+		disk: src.disk, areas: src.areas, lost: append(src.lost, second.lost...), second: second, guests: m.Guests(), notes: notes,
 	}, nil
 }

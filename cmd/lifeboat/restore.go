@@ -29,7 +29,6 @@ type restoreOptions struct {
 	parts    []int
 	keep     []int
 	device   string
-	board    string
 	stamp    *clone.Stamp
 	consent  disk.Consent // of a job; else a person is asked
 }
@@ -86,7 +85,6 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 	f.IntSliceVar(&o.keep, "keep", nil, "leave these parts of the target as they are")
 	f.StringVar(&o.device, "device", "", "names by place, as /dev/mmcblk0p2, become those of this `DISK`: /dev/nvme0n1")
 	f.StringVar(&o.with, "with", "", "the source of a second disk, `SRC2`: both become one, the first one's parts in front")
-	f.StringVar(&o.board, "board", "", "tell what this board would not find at boot: the `NAME` of a file in boards/data")
 	e.addDryRun(cmd)
 }
 
@@ -126,10 +124,7 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 		return err
 	}
 	opts, err := e.planOptions(o)
-	opts.From, opts.Guests, opts.Notes = src.place, src.guests, src.notes
-	if err == nil && o.board != "" {
-		err = suit(&opts, src, o.board)
-	}
+	opts.From, opts.Guests, opts.Notes = src.place, src.guests, append(src.notes, src.lost...)
 	if err == nil {
 		opts.Present, err = e.present(facts, src.head, o)
 	}
@@ -161,10 +156,13 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 		return err
 	}
 	e.showProgress()
-	report, err := e.runner().Execute(ctx, plan, src.Source, target)
+	run := e.runner()
+	run.Areas = src.areas
+	report, err := run.Execute(ctx, plan, src.Source, target)
 	if err = errors.Join(err, target.Close()); err != nil {
 		return err
 	}
+	report.Reservations = append(report.Reservations, src.lost...)
 	return e.tellReport(plan, report)
 }
 

@@ -50,7 +50,6 @@ func newRoot(e *env) *cobra.Command {
 		newFixBoot(e),
 		newResize(e),
 		newConfig(e),
-		newNotify(e),
 		newRescue(e),
 		newLiveWatchdog(e),
 		newVersion(e),

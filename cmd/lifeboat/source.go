@@ -26,6 +26,10 @@ type origin struct {
 	disk  *disk.Facts // where it is a disk
 	live  bool        // it changes while it is read
 
+	areas map[string][]byte         // what the boot areas hold that the head names
+	lost  []string                  // sentences: what belongs to it, and cannot be had
+	image func(ctx context.Context) // reads the files beside an image; nil = it is none
+
 	second *origin           // of two that were merged
 	guests []clone.GuestPart // what came from there
 	notes  []string          // what became of the two, as sentences
@@ -39,8 +43,14 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 		return nil, err
 	}
 	src.place = shown(place)
+	if src.head != nil { // a disk's is complete
+		return src, nil
+	}
 	if src.head, err = clone.Probe(ctx, src.Source); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", src.place, err), src.Close())
+	}
+	if src.image != nil {
+		src.image(ctx)
 	}
 	if size := src.head.Size; size%imageSector != 0 {
 		no := &clone.Refusal{
@@ -88,15 +98,18 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 	if err != nil {
 		return nil, err
 	}
+	src := &origin{Source: img, place: place}
+	src.image = func(ctx context.Context) { src.imageAreas(ctx, s, name, o) }
 	raw, ok := img.(*image.Raw)
 	if !ok {
-		return &origin{Source: img, place: place}, nil
+		return src, nil
 	}
 	blocks, err := clone.NewNarrowed(raw, raw.Size(), imageSector)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), img.Close())
 	}
-	return &origin{Source: blocks, place: place}, nil
+	src.Source = blocks
+	return src, nil
 }
 
 // openStdin takes the image that comes out of a pipe.
@@ -163,11 +176,20 @@ func (e *env) openDisk(place string) (*origin, error) {
 			Hint: "for the running system's disk give / as the source; else unmount it",
 		}
 	}
-	src, err := openBlocks(e.sys, place)
+	return openDiskBlocks(e.sys, place, &facts)
+}
+
+// openDiskBlocks surveys a disk, and reads its boot areas.
+func openDiskBlocks(sys *disk.Sys, place string, facts *disk.Facts) (*origin, error) {
+	src, err := openBlocks(sys, place)
 	if err != nil {
 		return nil, err
 	}
-	return &origin{Source: src, place: place, disk: &facts}, nil
+	o := &origin{Source: src, place: place, head: src.Head(), disk: facts}
+	if err := o.diskAreas(sys, facts.Disk); err != nil {
+		return nil, errors.Join(err, src.Close())
+	}
+	return o, nil
 }
 
 // openBlocks surveys a disk.

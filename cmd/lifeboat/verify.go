@@ -58,6 +58,9 @@ func verify(ctx context.Context, e *env, place, with string, o image.Options) er
 func runVerify(ctx context.Context, e *env, src *origin) error {
 	n, err := clone.CheckSource(ctx, src.Source, src.head, e.meter)
 	e.show.stop()
+	if err == nil && len(src.lost) > 0 {
+		err = errors.New(src.lost[0])
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", src.place, err)
 	}
@@ -75,15 +78,19 @@ func runCompare(ctx context.Context, e *env, src *origin, path string) error {
 	}
 	c, err := clone.Compare(ctx, src.Source, src.head, with, e.meter)
 	e.show.stop()
-	if err = errors.Join(err, with.Close()); err != nil {
+	areas, areaErr := compareAreas(e.sys, src, path)
+	if err = errors.Join(err, areaErr, with.Close()); err != nil {
 		return err
 	}
 	if e.json {
-		err = json.NewEncoder(e.stdout).Encode(map[string]any{"message": "compared", "comparison": c})
+		err = json.NewEncoder(e.stdout).Encode(map[string]any{"message": "compared", "comparison": c, "areas": areas})
 	} else {
 		err = tellComparison(e.stdout, src, path, c)
+		for _, text := range areas {
+			fmt.Fprintln(e.stdout, text)
+		}
 	}
-	if err == nil && len(c.Differing) > 0 {
+	if err == nil && len(c.Differing)+len(areas) > 0 {
 		return errDiffers
 	}
 	return err

@@ -1,4 +1,0 @@
-package speech
-
-// Texts are the German ones.
-func Texts() map[string]string { return german() }
