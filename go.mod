@@ -14,13 +14,15 @@ require (
 	github.com/manifoldco/promptui v0.9.0 // menus where the terminal can move its cursor
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the tool as its users meet it
 	github.com/spf13/cobra v1.10.2 // commands, help, completions, manual pages
+	github.com/spf13/pflag v1.0.9 // cobra's flags, of which each key of the configuration is one
 	github.com/therootcompany/xz v1.0.1 // .xz images; the faster of the Go decoders
 	github.com/u-root/u-root v0.16.0 // the rescue system: modules, cpio, mounts, its shell's commands
 	github.com/vishvananda/netlink v1.3.1 // links, addresses and routes of the rescue system
+	github.com/wneessen/go-mail v0.8.1 // notices by mail: SMTP with its ways to encrypt and log in
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // CA roots for the rescue system, which has no folder of them
-	golang.org/x/sync v0.18.0 // errgroup: pipelines with a limit
-	golang.org/x/sys v0.45.0 // system calls that package syscall lacks
-	golang.org/x/term v0.43.0 // is it a terminal, how wide, raw mode
+	golang.org/x/sync v0.22.0 // errgroup: pipelines with a limit
+	golang.org/x/sys v0.47.0 // system calls that package syscall lacks
+	golang.org/x/term v0.45.0 // is it a terminal, how wide, raw mode
 	mvdan.cc/sh/v3 v3.11.0 // the rescue system's shell
 )
 
@@ -35,12 +37,12 @@ require (
 	github.com/mdlayher/socket v0.5.1 // indirect
 	github.com/pierrec/lz4/v4 v4.1.26 // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
 	github.com/u-root/uio v0.0.0-20240224005618-d2acac8f3701 // indirect
 	github.com/ulikunitz/xz v0.5.15 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
-	golang.org/x/crypto v0.51.0 // indirect
-	golang.org/x/net v0.55.0 // indirect
-	golang.org/x/tools v0.38.0 // indirect
+	golang.org/x/crypto v0.54.0 // indirect
+	golang.org/x/net v0.56.0 // indirect
+	golang.org/x/text v0.40.0 // indirect
+	golang.org/x/tools v0.47.0 // indirect
 )

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"lifeboat/boards"
 	"lifeboat/clone/filesystem/fat"
 	"lifeboat/clone/identity"
 	"lifeboat/clone/manifest"
@@ -86,6 +87,11 @@ func (e *execution) resolve(head *manifest.Head, v views) error {
 			if text != "" {
 				e.reserve("%s", text)
 			}
+		}
+	}
+	if board, ok := boards.Find(e.plan.Board); ok {
+		for _, text := range BoardMisses(board, e.target, head) {
+			e.reserve("%s", text)
 		}
 	}
 	return nil

@@ -58,6 +58,7 @@ type Plan struct {
 	Stamp   *Stamp         `json:"stamp,omitempty"`
 	Stays   []int          `json:"stays,omitempty"`  // parts of the target that stay as they are
 	Empty   []int          `json:"empty,omitempty"`  // parts that nothing is written to
+	Board   string         `json:"board,omitempty"`  // that is to boot it, by its name in package boards
 	Device  string         `json:"device,omitempty"` // what the disk will be called: names by place follow
 	Guests  []GuestPart    `json:"guests,omitempty"` // parts that come from the second of two disks
 	Notes   []string       `json:"notes,omitempty"`
@@ -109,6 +110,7 @@ type Options struct {
 	Keep     []int       // these stay as they are on the target
 	Present  *Present    // what the target holds, where Parts or Keep are given
 	Smaller  *Smaller    // of the source, where the target is smaller; nil = no part becomes smaller
+	Board    string      // that is to boot it; "" = nobody asks
 	Device   string      // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
 	Guests   []GuestPart // of a source that was merged of two
 	Notes    []string    // what is known of the source, as sentences
@@ -130,7 +132,7 @@ func refuse(hint, format string, args ...any) error {
 // PlanRestore says how the disk of h comes to lie on the target f. It is a pure
 // function, but for the random bytes of new IDs. A *Refusal says why it cannot.
 func PlanRestore(h *manifest.Head, f disk.Facts, o Options) (*Plan, error) {
-	p := &Plan{From: o.From, Target: targetOf(f), Head: h, Stamp: o.Stamp, Device: o.Device}
+	p := &Plan{From: o.From, Target: targetOf(f), Head: h, Stamp: o.Stamp, Board: o.Board, Device: o.Device}
 	if err := p.pick(o); err != nil {
 		return nil, err
 	}

@@ -5,16 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
 	"lifeboat/boards"
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
-	"lifeboat/clone/extent"
-	"lifeboat/clone/manifest"
 )
 
 type fixBootOptions struct {
@@ -85,79 +81,24 @@ func (e *env) planFixBoot(facts disk.Facts, o fixBootOptions) (*clone.BootPlan, 
 	trees := clone.BootTrees(src, src.Head())
 	plan, err := clone.PlanFixBoot(src.Head(), trees, facts)
 	if err == nil && o.board != "" {
-		var misses []string
-		misses, err = boardMisses(o.board, src, src.Head(), trees)
-		plan.Left = append(plan.Left, misses...)
+		var board boards.Board
+		if board, err = namedBoard(o.board); err == nil {
+			plan.Left = append(plan.Left, clone.BoardMisses(board, src, src.Head())...)
+		}
 	}
 	return plan, errors.Join(err, src.Close())
 }
 
-// boardMisses says what a board would not find on a disk.
-func boardMisses(name string, r io.ReaderAt, h *manifest.Head, trees clone.Trees) ([]string, error) {
+// namedBoard is the board of --board.
+func namedBoard(name string) (boards.Board, error) {
 	board, ok := boards.Find(name)
 	if !ok {
-		return nil, usage("--board: there is no board %q; lifeboat rescue build --dry-run lists them", name)
+		return board, usage("--board: there is no board %q; lifeboat rescue build --dry-run lists them", name)
 	}
 	if board.Generic && board.Boot == boards.RPiFirmware {
-		return nil, usage("--board: %s stands for boards of which the model is not known: name one", name)
+		return board, usage("--board: %s stands for boards of which the model is not known: name one", name)
 	}
-	misses := emptyAreas(board, r, h)
-	switch board.Boot {
-	case boards.RPiFirmware:
-		if trees.Boot == nil {
-			return append(misses, fmt.Sprintf("a %s would not boot it: there is no FAT part for its firmware", board.Title)), nil
-		}
-		if _, err := chainOf(board, trees.Boot); err != nil {
-			misses = append(misses, err.Error())
-		}
-	case boards.UBoot:
-		if why := uBootMisses(trees); why != "" {
-			misses = append(misses, fmt.Sprintf("a %s would not boot it: %s", board.Title, why))
-		}
-	}
-	return misses, nil
-}
-
-// emptyAreas tells of a board's boot loader that is not in its place: none of
-// the areas where it may lie holds anything.
-func emptyAreas(b boards.Board, r io.ReaderAt, h *manifest.Head) []string {
-	if len(b.Areas) == 0 {
-		return nil
-	}
-	buf := extent.Buffer()
-	defer extent.Release(buf)
-	for _, a := range b.Areas {
-		n, err := r.ReadAt(buf[:max(0, min(a.Len, extent.BufferSize, h.Size-a.Off))], a.Off)
-		if n > 0 && (err == nil || errors.Is(err, io.EOF)) && !extent.IsZero(buf[:n]) {
-			return nil
-		}
-	}
-	first := b.Areas[0]
-	return []string{fmt.Sprintf("a %s would not boot it: at byte %d, where its boot loader (%s) should lie, is nothing", b.Title, first.Off, first.What)}
-}
-
-// uBootMisses says what U-Boot would not find; "" where a script decides, or all
-// is there.
-func uBootMisses(trees clone.Trees) string {
-	why := "there is neither an extlinux.conf nor a boot script"
-	for _, tree := range []fs.FS{trees.Boot, trees.Root} {
-		if tree == nil {
-			continue
-		}
-		for _, script := range []string{"boot.scr", "boot/boot.scr", "boot.scr.uimg", "boot/boot.scr.uimg"} {
-			if _, err := fs.Stat(tree, script); err == nil {
-				return ""
-			}
-		}
-		_, err := boards.Extlinux(tree)
-		if err == nil {
-			return ""
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			why = err.Error()
-		}
-	}
-	return why
+	return board, nil
 }
 
 // lookToChange looks at a disk that is to be changed, and tells early what Claim

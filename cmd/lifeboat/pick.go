@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 
+	"lifeboat/boards"
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
 	"lifeboat/clone/identity"
 	"lifeboat/clone/manifest"
+	"lifeboat/netboot"
 )
 
 // pickOptions are those that say which parts are written, and what the disk will
@@ -39,4 +41,28 @@ func lossWords(p *clone.Plan) string {
 		return fmt.Sprintf("All of %%s but %s will be lost.", kept)
 	}
 	return "All of %s will be lost."
+}
+
+// suit has the plan tell what a board would not find at boot. Of a packed image
+// that shows when it lies on the target.
+func suit(opts *clone.Options, src *origin, name string) error {
+	board, err := namedBoard(name)
+	if err != nil {
+		return err
+	}
+	opts.Board = board.Name
+	if r, ok := src.files(); ok {
+		opts.Notes = append(opts.Notes, clone.BoardMisses(board, r, src.head)...)
+	}
+	return nil
+}
+
+// thisBoard is the name of the board that this runs on; "" where it has no model
+// of its own.
+func thisBoard(b netboot.BoardFacts) string {
+	board, ok := boards.Identify(b.Model, b.Compatible)
+	if !ok || board.Generic {
+		return ""
+	}
+	return board.Name
 }

@@ -148,6 +148,7 @@ func (r *rescuer) jobOptions(found *netboot.Found, f disk.Facts) (restoreOptions
 		from: from, to: f.Disk.Path,
 		ids: job.Restore.IDs, grow: string(job.Restore.Grow), noVerify: !job.Restore.Verify,
 		sha256:  cmp.Or(job.Source.SHA256, job.Source.Content),
+		board:   thisBoard(r.board),
 		stamp:   &clone.Stamp{Name: netboot.RecordFile, Data: record},
 		consent: disk.Say(f.Word), // the job's rule has chosen the disk
 	}, nil

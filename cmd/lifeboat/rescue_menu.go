@@ -113,7 +113,7 @@ func (d *desk) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o := restoreOptions{from: from, to: to, ids: string(clone.KeepIDs), consent: d.consent}
+	o := restoreOptions{from: from, to: to, ids: string(clone.KeepIDs), board: thisBoard(d.board), consent: d.consent}
 	return d.run(ctx, func(ctx context.Context, e *env) error { return runRestore(ctx, e, o) })
 }
 
@@ -133,7 +133,7 @@ func (d *desk) clone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o := restoreOptions{from: from, to: to, ids: string([]clone.IDs{clone.NewIDs, clone.KeepIDs}[ids]), consent: d.consent}
+	o := restoreOptions{from: from, to: to, ids: string([]clone.IDs{clone.NewIDs, clone.KeepIDs}[ids]), board: thisBoard(d.board), consent: d.consent}
 	return d.run(ctx, func(ctx context.Context, e *env) error { return runClone(ctx, e, o) })
 }
 

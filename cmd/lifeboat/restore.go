@@ -29,6 +29,7 @@ type restoreOptions struct {
 	parts    []int
 	keep     []int
 	device   string
+	board    string
 	stamp    *clone.Stamp
 	consent  disk.Consent // of a job; else a person is asked
 }
@@ -85,6 +86,7 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 	f.IntSliceVar(&o.keep, "keep", nil, "leave these parts of the target as they are")
 	f.StringVar(&o.device, "device", "", "names by place, as /dev/mmcblk0p2, become those of this `DISK`: /dev/nvme0n1")
 	f.StringVar(&o.with, "with", "", "the source of a second disk, `SRC2`: both become one, the first one's parts in front")
+	f.StringVar(&o.board, "board", "", "tell what this board would not find at boot: the `NAME` of a file in boards/data")
 	e.addDryRun(cmd)
 }
 
@@ -125,6 +127,9 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 	}
 	opts, err := e.planOptions(o)
 	opts.From, opts.Guests, opts.Notes = src.place, src.guests, append(src.notes, src.lost...)
+	if err == nil && o.board != "" {
+		err = suit(&opts, src, o.board)
+	}
 	if err == nil {
 		opts.Present, err = e.present(facts, src.head, o)
 	}

@@ -50,6 +50,7 @@ func newRoot(e *env) *cobra.Command {
 		newFixBoot(e),
 		newResize(e),
 		newConfig(e),
+		newNotify(e),
 		newRescue(e),
 		newLiveWatchdog(e),
 		newVersion(e),

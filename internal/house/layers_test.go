@@ -26,7 +26,7 @@ var rows = []struct {
 	{3, []string{"clone/layout", "clone/identity", "clone/fit", "clone/live", "clone/image", "clone/repo", "clone/tree"}}, // stages
 	{2, []string{"clone/disk", "clone/store", "clone/codec", "clone/filesystem",
 		"clone/filesystem/ext4", "clone/filesystem/fat", "clone/filesystem/swap"}}, // devices, places, packings, file systems
-	{1, []string{"clone/manifest", "boards", "internal/progress", "internal/atomicfile"}}, // data
+	{1, []string{"clone/manifest", "boards", "internal/progress", "internal/atomicfile", "internal/speech"}}, // data
 	{0, []string{"clone/extent"}}, // words
 }
 
