@@ -1,10 +1,11 @@
 #!/bin/bash
 # need.sh: installs what tests and demo need on a fresh Debian 12, and fetches
-# the arm64 packages that the emulated boards boot.
+# the packages for arm64 and armhf that the emulated boards boot.
 #
 #   need.sh test       all that "make test" uses
 #   need.sh demo       only what the demo uses
-#   need.sh debs       arm64 packages, into debs of the cache
+#   need.sh debs       arm64 packages into debs of the cache, those for boards of
+#                      32 bits into debs-armhf
 #   need.sh root       a small Debian for arm64 with systemd, as an archive in
 #                      the cache; prints its name
 #   need.sh cache      prints where the cache is
@@ -37,6 +38,7 @@ peers="partclone bmap-tools casync minisign tmux expect"
 # What the rescue image of a Raspberry Pi is made of, beside the two kernels.
 firmware=raspi-firmware
 arm64_debs="e2fsprogs libext2fs2 libcom-err2 libss2 libblkid1 libuuid1 libc6 dosfstools"
+armhf_debs="u-boot-sunxi $arm64_debs"
 
 # The Debian of testdata/debian-card.sh; its kernel comes out of the packages.
 root_packages="systemd systemd-sysv udev dbus kmod e2fsprogs dosfstools login passwd iproute2"
@@ -85,12 +87,12 @@ mirror() {
 }
 
 # add_sources names backports and the firmware's component at the mirror, and
-# the boards' architecture.
+# the boards' architectures.
 add_sources() {
 	local uri
 	uri=$(mirror)
 	[ -n "$uri" ] || die "this is not Debian 12 ($suite), or its lists were never read (apt-get update)"
-	say "names $suite-backports and non-free-firmware in $sources, and the architecture arm64"
+	say "names $suite-backports and non-free-firmware in $sources, and the architectures arm64 and armhf"
 	as_root tee $sources >/dev/null <<-END
 		# Written by testdata/need.sh of lifeboat, for its tests.
 		Types: deb
@@ -106,13 +108,19 @@ add_sources() {
 		Signed-By: $keyring
 	END
 	as_root dpkg --add-architecture arm64
+	as_root dpkg --add-architecture armhf
+}
+
+# knows tells whether the boards' architectures are known here.
+knows() {
+	[ -f $sources ] && [ "$(dpkg --print-foreign-architectures | grep -cx -e arm64 -e armhf)" = 2 ]
 }
 
 # update reads the mirror's lists, once a run.
 updated=
 update() {
 	[ -z "$updated" ] || return 0
-	if ! [ -f $sources ] || ! dpkg --print-foreign-architectures | grep -qx arm64; then
+	if ! knows; then
 		retry as_root apt-get -qq update # the mirror is known only by its lists
 		add_sources
 	fi
@@ -153,21 +161,34 @@ newest() {
 	apt-cache search --names-only "^$1\$" | cut -d' ' -f1 | sort -V | tail -1
 }
 
-fetch_debs() {
-	local dir=$cache/debs full cloud p names=$firmware
-	[ ! -e "$dir/complete" ] || return 0
-	update
-	full=$(newest "linux-image-${kernel}-arm64")
-	cloud=$(newest "linux-image-${kernel}-cloud-arm64")
-	[ -n "$full" ] && [ -n "$cloud" ] || die "no kernel linux-image-${kernel}-arm64 at the mirror"
-	for p in $full $cloud $arm64_debs; do names+=" $p:arm64"; done
-	say "fetches into $dir:$names"
+# download fetches packages into a folder of the cache, whole or not at all.
+download() {
+	local dir=$cache/$1
+	shift
+	say "fetches into $dir: $*"
 	rm -rf "$dir.new"
 	mkdir -p "$dir.new"
-	(cd "$dir.new" && retry apt-get -qq -o APT::Sandbox::User="$(id -un)" download $names)
+	(cd "$dir.new" && retry apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$@")
 	touch "$dir.new/complete"
 	rm -rf "$dir"
 	mv "$dir.new" "$dir"
+}
+
+fetch_debs() {
+	local full cloud armmp
+	if [ ! -e "$cache/debs/complete" ]; then
+		update
+		full=$(newest "linux-image-${kernel}-arm64")
+		cloud=$(newest "linux-image-${kernel}-cloud-arm64")
+		[ -n "$full" ] && [ -n "$cloud" ] || die "no kernel linux-image-${kernel}-arm64 at the mirror"
+		download debs $firmware $(printf '%s:arm64 ' $full $cloud $arm64_debs)
+	fi
+	if [ ! -e "$cache/debs-armhf/complete" ]; then
+		update
+		armmp=$(newest "linux-image-${kernel}-armmp")
+		[ -n "$armmp" ] || die "no kernel linux-image-${kernel}-armmp at the mirror"
+		download debs-armhf $(printf '%s:armhf ' $armmp $armhf_debs)
+	fi
 }
 
 # fetch_root makes the archive of the boards' Debian: minutes, for its packages

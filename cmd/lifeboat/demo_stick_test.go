@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"io/fs"
 	"os"
@@ -20,48 +21,97 @@ import (
 // exactly what the Pi's firmware would take from it. Job and image lie on the
 // stick; the card in the slot is blank.
 func TestDemoStick(t *testing.T) {
-	stickRescue(t, "raspi3b", "rpi-3-b")
+	w := newWorkshop(t)
+	w.stickRescue(limit(t, 15*time.Minute), fixture.Card(t, "pi-mbr-fat-ext4"), "raspi3b", "rpi-3-b")
 }
 
-// TestLongStickPi4 is the same on a Raspberry Pi 4.
+// TestLongStickPi4 is the same on a Raspberry Pi 4, with a card that holds a
+// kernel; the restored one is started with exactly what the firmware would take
+// from it.
 func TestLongStickPi4(t *testing.T) {
 	fixture.Long(t)
-	stickRescue(t, "raspi4b", "rpi-4-b")
+	fixture.Need(t, "sfdisk", "mkfs.vfat", "mmd", "mcopy", "mke2fs", "gzip")
+	ctx := limit(t, time.Hour)
+	w := newWorkshop(t)
+	const machine, name = "raspi4b", "rpi-4-b"
+	sd := w.stickRescue(ctx, w.pi4Card(machine), machine, name)
+
+	kernel := w.firmware(sd, name)
+	board := vmtest.Start(t, vmtest.Machine{
+		Board: machine, Kernel: kernel.Kernel, Initrd: kernel.Initramfs[0], DTB: vmtest.DTB(t, machine), Append: kernel.Args,
+		Disks: []vmtest.Disk{{Path: sd, Slot: vmtest.SD}},
+	})
+	line, err := board.Line(ctx, vmtest.InitMarker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.reportf("console: %s", strings.TrimSpace(line))
+	if want := "root=PARTUUID=" + pi4ID + "-02"; !strings.Contains(line, want) {
+		t.Errorf("the restored card's kernel was started with %q, want %s", line, want)
+	}
 }
 
-func stickRescue(t *testing.T, machine, name string) {
-	fixture.Need(t, "qemu-system-aarch64", "e2fsck", "fsck.vfat", "mtype")
-	ctx := limit(t, 15*time.Minute)
-	w := newWorkshop(t)
-	card, packed := fixture.Card(t, "pi-mbr-fat-ext4"), filepath.Join(w.dir, "card.img.zst")
+// pi4ID is the disk ID of pi4Card.
+const pi4ID = "cafe0004"
+
+// pi4Card makes the card of a Raspberry Pi 4 with Debian's kernel, packed by
+// gzip as the firmware takes it.
+func (w *workshop) pi4Card(machine string) string {
+	w.Helper()
+	kernel, dtb, initrd := vmtest.CardSystem(w, machine)
+	packed := filepath.Join(w.dir, "kernel8.img")
+	fixture.Run(w, "sh", "-c", "gzip -n <"+kernel+" >"+packed)
+	boot := map[string]string{"kernel8.img": packed, "initrd.img": initrd, filepath.Base(dtb): dtb}
+	firmware := fixture.Unpacked(w, "raspi-firmware_*")
+	for _, name := range []string{"start4.elf", "fixup4.dat"} {
+		boot[name] = filepath.Join(firmware, "usr/lib/raspi-firmware", name)
+	}
+	for name, text := range map[string]string{
+		"config.txt":  "arm_64bit=1\nenable_uart=1\ninitramfs initrd.img followkernel\n",
+		"cmdline.txt": "panic=-1 quiet root=PARTUUID=" + pi4ID + "-02 rootwait\n",
+	} {
+		boot[name] = filepath.Join(w.mkdir("boot"), name)
+		w.write(boot[name], []byte(text))
+	}
+	return w.bootCard(pi4ID, boot)
+}
+
+// stickRescue restores the card to the blank one in the board's SD slot, from a
+// stick with the rescue system, its job and the image; it returns the restored
+// card.
+func (w *workshop) stickRescue(ctx context.Context, card, machine, name string) string {
+	w.Helper()
+	fixture.Need(w, "qemu-system-aarch64", "e2fsck", "fsck.vfat", "mtype")
+	packed := filepath.Join(w.dir, "card.img.zst")
 	w.run("backup", card, packed)
 	job := filepath.Join(w.dir, "job.toml")
 	w.write(job, []byte("version = 1\nid = \"stick\"\naction = \"restore\"\n[source]\nurl = \"card.img.zst\"\n[target]\nslot = \"sd\"\n"))
-	medium, stick := filepath.Join(w.dir, "rescue.img"), fixture.Sparse(t, "stick.img", 256<<20)
-	w.run("rescue", "build", "--from", fixture.Debs(t), "--program", w.arm64, "--boards", name, "--job", job, "--image", packed, medium)
+	medium, stick := filepath.Join(w.dir, "rescue.img"), fixture.Sparse(w, "stick.img", 256<<20)
+	w.run("rescue", "build", "--from", fixture.Debs(w), "--program", w.arm64, "--boards", name, "--job", job, "--image", packed, medium)
 	w.reportf("a rescue medium: %s", w.size(medium))
 	w.run("rescue", "write", medium, stick)
 
 	kernel := w.firmware(stick, name)
-	dtb := vmtest.DTB(t, machine) // fit for QEMU; the name is the firmware's choice
+	dtb := vmtest.DTB(w, machine) // fit for QEMU; the name is the firmware's choice
 	if want := filepath.Base(kernel.DeviceTree); filepath.Base(dtb) != want {
-		t.Errorf("the firmware takes %s, the board is given %s", want, dtb)
+		w.Errorf("the firmware takes %s, the board is given %s", want, dtb)
 	}
-	sd := fixture.Sparse(t, "sd.img", 256<<20)
-	board := vmtest.Start(t, vmtest.Machine{
+	sd := fixture.Sparse(w, "sd.img", 256<<20)
+	board := vmtest.Start(w, vmtest.Machine{
 		Board: machine, Kernel: kernel.Kernel, Initrd: kernel.Initramfs[0], DTB: dtb, Append: kernel.Args + noWatchdog,
 		Disks: []vmtest.Disk{{Path: sd, Slot: vmtest.SD}, {Path: stick, Slot: vmtest.USB, Serial: "STICK"}},
 	})
 	follow(ctx, w, board, "lifeboat ", "job stick on the stick", "verified", "is done")
 	if err := board.Wait(ctx); err != nil {
-		t.Fatal(err)
+		w.Fatal(err)
 	}
 	w.reportf("the board restarted")
-	fixture.Check(t, sd)
+	fixture.Check(w, sd)
 	w.run("inspect", sd)
-	if record := fixture.Run(t, "mtype", "-i", sd+"@@4M", "::"+netboot.RecordFile); !strings.Contains(record, `"stick"`) {
-		t.Errorf("the finished job is not recorded on the card: %s", record)
+	if record := fixture.Run(w, "mtype", "-i", sd+"@@4M", "::"+netboot.RecordFile); !strings.Contains(record, `"stick"`) {
+		w.Errorf("the finished job is not recorded on the card: %s", record)
 	}
+	return sd
 }
 
 // noWatchdog is for QEMU, which takes the start of the Raspberry Pi's watchdog

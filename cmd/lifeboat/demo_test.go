@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,6 +94,30 @@ func (w *workshop) card(path, size string) string {
 	nonce := hex.EncodeToString(random8())
 	fixture.Run(w, filepath.Join(fixture.Top(w), "testdata", "debian-card.sh"), path, size, nonce)
 	return nonce
+}
+
+// bootCard makes a card with a disk ID, a FAT part with the files of boot (their
+// names there, and here), and a root whose fstab refers to both parts.
+func (w *workshop) bootCard(id string, boot map[string]string) string {
+	w.Helper()
+	card := fixture.Sparse(w, "card.img", 256<<20)
+	table := filepath.Join(w.dir, "table")
+	w.write(table, []byte("label: dos\nlabel-id: 0x"+id+"\nstart=4MiB, size=64MiB, type=c, bootable\nstart=68MiB, size=188MiB, type=83\n"))
+	fixture.Run(w, "sh", "-c", "sfdisk --quiet "+card+" <"+table)
+	fat, root := fixture.Sparse(w, "boot.img", 64<<20), fixture.Sparse(w, "root.img", 188<<20)
+	fixture.Run(w, "mkfs.vfat", "-n", "BOOT", fat)
+	for to, from := range boot {
+		if dir := path.Dir(to); dir != "." {
+			fixture.Run(w, "mmd", "-i", fat, "::"+dir)
+		}
+		fixture.Run(w, "mcopy", "-i", fat, from, "::"+to)
+	}
+	w.write(filepath.Join(w.mkdir("root/etc"), "fstab"), []byte("PARTUUID="+id+"-02 / ext4 defaults 0 1\nPARTUUID="+id+"-01 /boot vfat defaults 0 2\n"))
+	fixture.Run(w, "mke2fs", "-q", "-t", "ext4", "-d", filepath.Join(w.dir, "root"), root)
+	for _, part := range []struct{ file, mib string }{{fat, "4"}, {root, "68"}} {
+		fixture.Run(w, "dd", "if="+part.file, "of="+card, "bs=1M", "seek="+part.mib, "conv=notrunc,sparse", "status=none")
+	}
+	return card
 }
 
 func random8() []byte {

@@ -36,10 +36,10 @@ type module struct{ Path, Params string }
 func (o Options) pack(tb testing.TB, dir, initrd string, timeout time.Duration) error {
 	files := map[string]string{} // path in the guest → path here
 	initBinary, testBinary := filepath.Join(dir, "init"), filepath.Join(dir, "test")
-	if err := compile(tb, "build", "-o", initBinary, "lifeboat/internal/vmtest/guestinit"); err != nil {
+	if err := compile(tb, nil, "build", "-o", initBinary, "lifeboat/internal/vmtest/guestinit"); err != nil {
 		return err
 	}
-	if err := compile(tb, "test", "-c", "-o", testBinary, "."); err != nil {
+	if err := compile(tb, nil, "test", "-c", "-o", testBinary, "."); err != nil {
 		return err
 	}
 	files["init"], files["test"] = initBinary, testBinary
@@ -68,9 +68,9 @@ func (o Options) pack(tb testing.TB, dir, initrd string, timeout time.Duration) 
 
 // compile runs the go command in the package's own folder, where go test starts
 // its tests.
-func compile(tb testing.TB, args ...string) error {
+func compile(tb testing.TB, environ []string, args ...string) error {
 	cmd := exec.CommandContext(tb.Context(), "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), environ...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}

@@ -18,11 +18,12 @@ import (
 // A Machine says which board QEMU shall be, and what is plugged into it. It is
 // always emulated, never virtualised: a /dev/kvm that is there may not work.
 type Machine struct {
-	Board  string // "virt", "raspi3b", "raspi4b": see boards
+	Board  string // "virt", "raspi3b", "raspi4b", "cubieboard": see boards
 	Memory int64  // bytes; 0 = what the board has
 
 	// What the board starts: with Kernel empty its boot loader finds the system
-	// on disks or network by itself ("virt" alone has one: U-Boot).
+	// on disks or network by itself (U-Boot: virt has it, the cubieboard's must be
+	// on its card).
 	Kernel, Initrd, DTB string
 	Append              string // the kernel's command line, without a console
 
@@ -52,7 +53,7 @@ type Disk struct {
 type Slot string
 
 const (
-	SD     Slot = "sd" // raspi*; its size must be a power of two
+	SD     Slot = "sd" // raspi*, cubieboard; its size must be a power of two
 	USB    Slot = "usb"
 	NVMe   Slot = "nvme"   // virt
 	Virtio Slot = "virtio" // virt
@@ -76,6 +77,7 @@ type Guest struct {
 func Start(tb testing.TB, m Machine) *Guest {
 	tb.Helper()
 	board := boardNamed(tb, m.Board)
+	qemu := board.qemu()
 	fixture.Need(tb, qemu, "socat")
 	args := m.args(tb, board)
 

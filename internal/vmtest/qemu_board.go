@@ -11,16 +11,22 @@ import (
 	"lifeboat/internal/fixture"
 )
 
-const qemu = "qemu-system-aarch64"
+// The two QEMUs: boards of 64 bits, and those that have 32 only.
+const (
+	qemu64 = "qemu-system-aarch64"
+	qemu32 = "qemu-system-arm"
+)
 
 // A board is what QEMU must be told of it.
 type board struct {
 	name    string
 	machine []string
+	bits    int      // 0 = 64
 	uboot   string   // boot loader, where the board has one
+	onCard  bool     // its ROM takes the boot loader from the card
 	console string   // last console= of the kernel's command line
 	serial  []string // QEMU's serial lines before that of the console
-	netdev  string   // device that takes part in the network
+	netdev  string   // device that takes part in the network; empty = not tried
 	bus     string   // device that USB disks need; empty where the board has USB
 	slots   []Slot
 }
@@ -55,6 +61,24 @@ var boards = []board{
 		netdev:  "usb-net",
 		slots:   []Slot{SD, USB},
 	},
+	{
+		// Its ROM looks at 8 KiB of the card (hw/arm/allwinner-a10.c), and nowhere
+		// else. It ends neither by a power-off nor by -no-reboot.
+		name:    "cubieboard",
+		machine: []string{"-M", "cubieboard"},
+		bits:    32,
+		onCard:  true,
+		console: "ttyS0,115200",
+		slots:   []Slot{SD},
+	},
+}
+
+// qemu is the program that emulates the board.
+func (b board) qemu() string {
+	if b.bits == 32 {
+		return qemu32
+	}
+	return qemu64
 }
 
 func boardNamed(tb testing.TB, name string) board {
@@ -89,13 +113,16 @@ func (m Machine) args(tb testing.TB, b board) []string {
 		args = append(args, "-no-reboot")
 	}
 	args = append(args, m.bootArgs(tb, b)...)
-	args = append(args, m.netArgs(b)...)
+	args = append(args, m.netArgs(tb, b)...)
 	return append(args, m.diskArgs(tb, b)...)
 }
 
 func (m Machine) bootArgs(tb testing.TB, b board) []string {
 	tb.Helper()
 	if m.Kernel == "" {
+		if b.onCard {
+			return nil
+		}
 		if b.uboot == "" {
 			tb.Fatalf("board %s has no boot loader here: name a kernel", b.name)
 		}
@@ -114,7 +141,11 @@ func (m Machine) bootArgs(tb testing.TB, b board) []string {
 	return args
 }
 
-func (m Machine) netArgs(b board) []string {
+func (m Machine) netArgs(tb testing.TB, b board) []string {
+	tb.Helper()
+	if b.netdev == "" && (m.Network != nil || m.Forward != "") {
+		tb.Fatalf("board %s has no network here", b.name)
+	}
 	switch {
 	case m.Network != nil:
 		return []string{"-netdev", "tap,id=net,fd=4", "-device", b.netdev + ",netdev=net"}

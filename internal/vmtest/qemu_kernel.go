@@ -26,7 +26,35 @@ func CloudKernel(tb testing.TB) string {
 const (
 	kernelDeb = "linux-image-*[0-9]-arm64_*"
 	cloudDeb  = "linux-image-*-cloud-arm64_*"
+	armmpDeb  = "linux-image-*-armmp_*_armhf"
 )
+
+// InitMarker begins the line by which the init of CardSystem tells the kernel's command
+// line. boardinit/main.go has the same.
+const InitMarker = "vmtest: the card's init runs: "
+
+// CardSystem are the kernel, device tree and initramfs that a board's card
+// holds, as files. The initramfs does no more than to print InitMarker.
+func CardSystem(tb testing.TB, board string) (kernel, dtb, initrd string) {
+	tb.Helper()
+	s, ok := map[string]struct{ deb, dtb, arch string }{
+		"cubieboard": {armmpDeb, "sun4i-a10-cubieboard.dtb", "arm"},
+		"raspi4b":    {kernelDeb, "broadcom/bcm2711-rpi-4-b.dtb", "arm64"},
+	}[board]
+	if !ok {
+		tb.Fatalf("no system for board %q", board)
+	}
+	dir := tb.TempDir()
+	program, initrd := filepath.Join(dir, "init"), filepath.Join(dir, "initrd.img")
+	if err := compile(tb, []string{"GOARCH=" + s.arch, "GOARM=7"}, "build", "-ldflags", "-s -w", "-o", program, "lifeboat/internal/vmtest/boardinit"); err != nil {
+		tb.Fatal(err)
+	}
+	if err := writeArchive(initrd, map[string]string{"init": program}, nil); err != nil {
+		tb.Fatal(err)
+	}
+	system := fixture.Unpacked(tb, s.deb)
+	return fixture.File(tb, system, "boot/vmlinuz-*"), fixture.File(tb, system, "usr/lib/linux-image-*/"+s.dtb), initrd
+}
 
 // DTB is the device tree of a Raspberry Pi for Kernel, made fit for QEMU: a
 // file of the test's own, with the name that the firmware would choose.
