@@ -26,6 +26,7 @@ check: ## format, vet, staticcheck
 test: ## all checks and tests, guests and emulated boards among them
 	testdata/need.sh test
 	testdata/need.sh debs
+	testdata/need.sh broken >/dev/null
 	testdata/need.sh root >/dev/null
 	$(MAKE) --no-print-directory check
 	go test -count=1 -run TestPromptAsker ./cmd/lifeboat
@@ -34,6 +35,7 @@ test: ## all checks and tests, guests and emulated boards among them
 test-long: ## also the campaigns: hours
 	testdata/need.sh test
 	testdata/need.sh debs
+	testdata/need.sh broken >/dev/null
 	testdata/need.sh root >/dev/null
 	LIFEBOAT_LONG=1 CI=true go test -count=1 -timeout 12h -v ./...
 	$(MAKE) --no-print-directory fuzz

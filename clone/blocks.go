@@ -46,6 +46,7 @@ func NewNarrowed(s Readable, size, sector int64) (*Blocks, error) {
 	if said := s.Head(); sameTable(said.Table, b.head.Table) {
 		b.head.Areas = said.Areas // which are not in the image itself
 	}
+	b.head.Unreadable = b.head.Unreadable.Union(s.Head().Unreadable)
 	return b, nil
 }
 
@@ -90,7 +91,8 @@ func (b *Blocks) Open(ctx context.Context, want extent.Set) (Pass, error) {
 		}
 		return narrowPass{pass, b.used}, nil
 	}
-	return &blockPass{r: b.r, todo: want.Intersect(b.used), used: b.used}, nil
+	todo := want.Intersect(b.used)
+	return &blockPass{r: b.r, want: todo.Bounds(), todo: todo, used: b.used}, nil
 }
 
 // Close closes what NewBlocks was given, if that can be closed.
@@ -105,6 +107,7 @@ func (b *Blocks) Close() error {
 type blockPass struct {
 	// config
 	r    io.ReaderAt
+	want extent.Extent
 	used extent.Set
 
 	// state
@@ -208,7 +211,9 @@ func noEOF(err error) error {
 	return err
 }
 
-func (p *blockPass) Tail() *manifest.Tail { return &manifest.Tail{Used: p.used} }
+func (p *blockPass) Tail() *manifest.Tail {
+	return &manifest.Tail{Used: p.used, Unreadable: lostOf(p.r, p.want).Intersect(p.used)}
+}
 
 // Close waits for what is being read.
 func (p *blockPass) Close() error {

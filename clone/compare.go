@@ -27,7 +27,8 @@ func Compare(ctx context.Context, s Source, h *manifest.Head, r io.ReaderAt, m *
 	if err := c.Start(ctx, h); err != nil {
 		return nil, err
 	}
-	all := extent.Of(extent.Extent{Off: 0, Len: h.Size})
+	// What could not be read when the backup was made need not be zero on the disk.
+	all := extent.Of(extent.Extent{Off: 0, Len: h.Size}).Subtract(h.Unreadable)
 	if _, err := Copy(ctx, s, all, c, m); err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func Copy(ctx context.Context, s Source, want extent.Set, k Sink, m *progress.Me
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(parcels)
-		return readAll(ctx, pass, parcels)
+		return unreadable(readAll(ctx, pass, parcels), s.Head().Place)
 	})
 	group.Go(func() error { return writeAll(ctx, parcels, k, m) })
 	if err := group.Wait(); err != nil {
@@ -169,6 +169,7 @@ func Save(ctx context.Context, s Source, h *manifest.Head, k Sink, m *progress.M
 	tail, err := Copy(ctx, s, all, k, m)
 	if err == nil {
 		m.Phase("finish", -1)
+		tail = withLost(tail, h)
 		err = k.Commit(ctx, tail)
 	}
 	if err != nil {

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"lifeboat/clone/disk"
+	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/identity"
+	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
 )
 
@@ -32,6 +34,8 @@ type Report struct {
 	Verified bool               `json:"verified"`
 	Elapsed  time.Duration      `json:"elapsed_ns"`
 	Findings []identity.Finding `json:"findings,omitempty"`
+	// Unreadable are the bytes of the source's disk that were taken as zeros.
+	Unreadable extent.Set `json:"unreadable,omitempty"`
 	// Reservations are sentences: what is not as it should be, though the
 	// target was filled.
 	Reservations []string `json:"reservations,omitempty"`
@@ -61,7 +65,7 @@ func (r Runner) Execute(ctx context.Context, p *Plan, s Source, t *disk.Target) 
 	start := r.Clock()
 	for _, step := range p.Steps {
 		if err := e.do(ctx, step); err != nil {
-			return nil, &TouchedError{fmt.Errorf("%s: %w", describe(step), err), p.Steps[0].Op != Wipe}
+			return nil, &TouchedError{fmt.Errorf("%s: %w", describe(step), p.whose(err)), p.Steps[0].Op != Wipe}
 		}
 	}
 	e.report.Written, e.report.Same = e.fill.Written, e.fill.Same
@@ -70,7 +74,7 @@ func (r Runner) Execute(ctx context.Context, p *Plan, s Source, t *disk.Target) 
 }
 
 func describe(s Step) string {
-	if s.Part > 0 {
+	if s.Part > 0 && s.Op != Move { // all of them are one pass
 		return fmt.Sprintf("%s part %d", s.Op, s.Part)
 	}
 	if s.Area != "" {
@@ -138,15 +142,29 @@ func (e *execution) copyAll(ctx context.Context) error {
 	}
 	e.copied = true
 	e.Meter.Phase("copy", e.plan.Moved())
-	if _, err := Copy(ctx, e.source, e.want(), e.fill, e.Meter); err != nil {
+	tail, err := Copy(ctx, e.source, e.want(), e.fill, e.Meter)
+	if err != nil {
 		return err
 	}
+	e.tellLost(tail)
 	if err := e.fill.layZeros(ctx, e.plan); err != nil {
 		return err
 	}
 	e.report.Used = e.fill.data.Bytes() + e.fill.zeros.Bytes()
 	e.logf("copied %d bytes, %d of them were there already", e.report.Used, e.fill.Same)
 	return e.finishPlanned(ctx)
+}
+
+// tellLost notes what the source did not give.
+func (e *execution) tellLost(t *manifest.Tail) {
+	lost := e.plan.Head.Unreadable
+	if t != nil {
+		lost = lost.Union(t.Unreadable)
+	}
+	e.report.Unreadable = lost.Intersect(e.plan.Want())
+	if words := LostWords(e.plan.Head, e.report.Unreadable); words != "" {
+		e.reserve("%s", words)
+	}
 }
 
 func (e *execution) verify(ctx context.Context) error {

@@ -33,6 +33,11 @@ type filler struct {
 
 	squeeze *squeeze // a part that becomes smaller; nil = none
 
+	// for what is told of a target that loses bytes
+	size    int64
+	file    bool
+	placeOf func(off int64) string
+
 	// state
 	sums    sums       // of what was laid down
 	data    extent.Set // where data lies
@@ -52,7 +57,7 @@ var (
 )
 
 func newFiller(p *Plan, to medium) *filler {
-	f := &filler{to: to, sums: newSums()}
+	f := &filler{to: to, sums: newSums(), size: p.Target.Size, file: p.Target.File, placeOf: p.placeOf}
 	for _, s := range p.Steps {
 		if s.Op == Move {
 			f.moves = append(f.moves, s)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"lifeboat/clone/extent"
@@ -18,11 +19,18 @@ type memory struct {
 	writes int
 	fail   int           // the write that fails, counted from 1
 	lose   extent.Extent // writes here are swallowed
+	wraps  int64         // all bytes lie at their place modulo this; 0 = it has what it says
 }
 
 var errBroken = errors.New("it broke")
 
 func (m *memory) ReadAt(p []byte, off int64) (int, error) {
+	if m.wraps > 0 {
+		for i := range p {
+			p[i] = m.b[(off+int64(i))%m.wraps]
+		}
+		return len(p), nil
+	}
 	return bytes.NewReader(m.b).ReadAt(p, off)
 }
 
@@ -31,7 +39,11 @@ func (m *memory) WriteAt(p []byte, off int64) (int, error) {
 		return 0, errBroken
 	}
 	for i := range p {
-		if at := off + int64(i); at < m.lose.Off || at >= m.lose.End() {
+		at := off + int64(i)
+		if m.wraps > 0 {
+			at %= m.wraps
+		}
+		if at < m.lose.Off || at >= m.lose.End() {
 			m.b[at] = p[i]
 		}
 	}
@@ -107,6 +119,39 @@ func TestVerifyFindsLostWrites(t *testing.T) {
 			t.Errorf("lost %v: got %v, want a LostError", lost, err)
 		} else if wrong.Intersect(lost).Len == 0 {
 			t.Errorf("lost %v: got the range %v", lost, wrong.Extent)
+		}
+	}
+}
+
+// TestLostWords: each kind of card that swallows writes is called what it is.
+func TestLostWords(t *testing.T) {
+	t.Parallel()
+	all := extent.Extent{Len: testDisk}
+	for name, c := range map[string]struct {
+		to   *memory
+		want string
+	}{
+		"wraps":             {&memory{wraps: 3<<20 + 12288}, "what was written 3158016 bytes behind them lies in their place: it is fake, has 3.16 MB and says 4.19 MB"},
+		"wraps often":       {&memory{wraps: 1 << 20}, "what was written"},
+		"ends early":        {&memory{lose: extent.Extent{Off: 3 << 20, Len: 1 << 20}}, "all before them holds, and nothing behind: it is fake or half dead, has no more than 3.15 MB and says 4.19 MB"},
+		"takes nothing":     {&memory{lose: all}, "nothing of it was taken: a worn card keeps what it held"},
+		"has a worn place":  {&memory{lose: extent.Extent{Off: 1<<20 + 4096, Len: 4096}}, "what lies before and behind them holds: it is worn"},
+		"twins are no wrap": {&memory{lose: extent.Extent{Off: 0, Len: 4096}}, "it is worn"},
+	} {
+		c.to.b = make([]byte, testDisk)
+		f := newFiller(rawPlan(move(0, 0, testDisk)), c.to)
+		src := random(testDisk)
+		copy(c.to.b, src[2<<20:2<<20+4096]) // an older copy of what now lies elsewhere
+		for off := int64(0); off < testDisk; off += 1 << 20 {
+			f.compare.skip = 1 // what it holds is of no use
+			if err := f.Put(t.Context(), data(off, src[off:off+1<<20])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var lost *LostError
+		err := f.verify(t.Context(), nil)
+		if !errors.As(err, &lost) || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "the card is fake or worn: ") {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
 	}
 }

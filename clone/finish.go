@@ -46,20 +46,34 @@ func (e *execution) check(ctx context.Context, s Step) error {
 	if err != nil {
 		return err
 	}
+	part, _ := e.plan.Head.Part(s.Part)
 	return e.onDevice(ctx, s, "not checked", func(path string) error {
-		if !e.plan.alters(s.Part) {
-			if clean, err := e.Tools.Clean(ctx, fs, path); err != nil || clean {
-				return err
-			}
+		clean, err := e.Tools.Clean(ctx, fs, path)
+		if err != nil || clean && !e.plan.alters(s.Part) {
+			return err
 		}
-		err := e.Tools.Check(ctx, fs, path)
-		if part, _ := e.plan.Head.Part(s.Part); err != nil && ctx.Err() == nil && part.Why != "" {
+		err = e.Tools.Check(ctx, fs, path)
+		if err == nil && !clean && e.mapsLied(part, fs) {
+			e.reserve("part %d: its file system is damaged on the source too, and was repaired here: what files had there that its maps call free was not copied; "+
+				"e2fsck on the source, and then a new copy, brings it", s.Part)
+		}
+		if lost := e.report.Unreadable.Clip(part.Extent); err != nil && ctx.Err() == nil && len(lost) > 0 {
+			e.reserve("part %d has lost too much for its checker to repair: %v", s.Part, err)
+			return nil
+		}
+		if err != nil && ctx.Err() == nil && part.Why != "" {
 			// All its bytes were copied because it is not understood: no wonder.
 			e.reserve("part %d is a copy of all bytes, but its checker does not approve of them: %v", s.Part, err)
 			return nil
 		}
 		return err
 	})
+}
+
+// mapsLied tells whether a copy of used blocks that e2fsck found damage in may
+// lack some: its journal explains nothing, and nothing here has changed it.
+func (e *execution) mapsLied(part *manifest.Part, fs manifest.FS) bool {
+	return filesystem.IsExt(fs.Type) && !fs.Dirty && part.Why == "" && e.fill.squeeze == nil
 }
 
 // alters tells whether a part's file system is changed behind its check: by
@@ -156,7 +170,7 @@ func readsBack(r io.ReaderAt, want manifest.Table, size, sector int64) error {
 		return fmt.Errorf("read back: %w", err)
 	}
 	if !sameTable(got, want) {
-		return errors.New("it reads back differently than it was written: the card or its reader is faulty")
+		return errors.New("it reads back differently than it was written: the card is worn or fake, or its reader is faulty")
 	}
 	return nil
 }

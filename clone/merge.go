@@ -244,6 +244,7 @@ func (p *mergedPass) finish() error {
 	tail := p.pass.Tail()
 	for _, s := range p.now.moves {
 		p.tail.Used = p.tail.Used.Union(tail.Used.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
+		p.tail.Unreadable = p.tail.Unreadable.Union(tail.Unreadable.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
 	}
 	if tail.Live != nil {
 		p.tail.Live = tail.Live

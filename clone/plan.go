@@ -354,6 +354,10 @@ func (p *Plan) Moved() int64 {
 
 // note tells what a person should know before agreeing.
 func (p *Plan) note(o Options) {
+	p.Notes = append(p.Notes, p.Head.Table.Notes...)
+	if words := LostWords(p.Head, p.Head.Unreadable); words != "" {
+		p.Notes = append(p.Notes, words)
+	}
 	p.Notes = append(p.Notes, o.Notes...)
 	for _, part := range p.Head.Parts {
 		if !p.writes(part.Num) {

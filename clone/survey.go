@@ -9,7 +9,6 @@ import (
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/fit"
-	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 )
 
@@ -20,9 +19,9 @@ const swapHeader = 64 << 10
 // survey looks at all of a readable disk: its table, what lies in its parts,
 // and which bytes are in use. It reads metadata only.
 func survey(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, error) {
-	table, err := layout.Read(r, size, sector)
+	table, err := readTable(r, size, sector)
 	if err != nil {
-		return nil, nil, fmt.Errorf("partition table: %w", err)
+		return nil, nil, err
 	}
 	head, used, err := surveyTable(r, table, size, sector)
 	if err != nil {
@@ -38,7 +37,11 @@ func surveyTable(r io.ReaderAt, table manifest.Table, size, sector int64) (*mani
 	var used extent.Set
 	for _, p := range partsOf(table, size) {
 		inUse, err := surveyPart(r, &p)
-		if err != nil {
+		var bad *UnreadableError
+		switch {
+		case errors.As(err, &bad):
+			return nil, nil, err
+		case err != nil:
 			return nil, nil, fmt.Errorf("part %d: %w", p.Num, err)
 		}
 		head.Parts = append(head.Parts, p)
@@ -46,6 +49,7 @@ func surveyTable(r io.ReaderAt, table manifest.Table, size, sector int64) (*mani
 	}
 	used = used.Union(head.Gaps())
 	head.Board = guessBoard(r, head)
+	head.Unreadable = lostOf(r, everything())
 	return head, used, nil
 }
 
@@ -53,9 +57,10 @@ func surveyTable(r io.ReaderAt, table manifest.Table, size, sector int64) (*mani
 // places on the disk.
 func surveyPart(r io.ReaderAt, p *manifest.Part) (extent.Set, error) {
 	window := io.NewSectionReader(r, p.Extent.Off, p.Extent.Len)
+	place := at(p.Title())
 	fs, err := filesystem.Probe(window, p.Extent.Len)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err, place)
 	}
 	p.FS = fs
 	if fs.Type == "swap" {
@@ -66,7 +71,10 @@ func surveyPart(r io.ReaderAt, p *manifest.Part) (extent.Set, error) {
 	}
 	used, why, least, err := usedOf(window, p.Extent.Len, fs)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err, place)
+	}
+	if lost := lostOf(r, p.Extent); len(lost) > 0 {
+		used, why, least = extent.Of(extent.Extent{Len: p.Extent.Len}), mapLost(lost), -1
 	}
 	p.Content, p.Used, p.Why, p.Min = manifest.Blocks, used.Bytes(), why, least
 	return used.Shift(p.Extent.Off), nil

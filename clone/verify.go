@@ -3,6 +3,7 @@ package clone
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -11,14 +12,6 @@ import (
 	"lifeboat/internal/progress"
 )
 
-// A LostError says that the target does not hold what was written to it.
-type LostError struct{ extent.Extent }
-
-func (e *LostError) Error() string {
-	return fmt.Sprintf("bytes %d to %d read back differently than they were written: the card or its reader is faulty, or the card is fake and smaller than it says",
-		e.Off, e.End())
-}
-
 // readers is how many reads may be under way at once, for the same reason as
 // with writers.
 const readers = 3
@@ -26,71 +19,95 @@ const readers = 3
 // verify reads back all that was laid down and compares. The caller has synced
 // and dropped the caches.
 func (f *filler) verify(ctx context.Context, m *progress.Meter) error {
+	err := f.verifyAll(ctx, m)
+	var lost *LostError
+	if errors.As(err, &lost) {
+		return f.assess(ctx, m)
+	}
+	return err
+}
+
+func (f *filler) verifyAll(ctx context.Context, m *progress.Meter) error {
 	if err := f.verifyData(ctx, m); err != nil {
 		return err
 	}
 	buf := extent.Buffer()
 	defer extent.Release(buf)
 	return eachChunk(f.zeros, func(e extent.Extent) error {
-		b, err := f.readBack(ctx, buf, e, m)
-		if err == nil && !extent.IsZero(b) {
-			err = &LostError{e}
+		err := f.readBack(ctx, buf[:e.Len], e.Off, m)
+		if err == nil && !extent.IsZero(buf[:e.Len]) {
+			err = &LostError{Extent: e}
 		}
 		return err
 	})
 }
 
-// readBack reads e, at most a buffer's size.
-func (f *filler) readBack(ctx context.Context, buf *[extent.BufferSize]byte, e extent.Extent, m *progress.Meter) ([]byte, error) {
+// readBack fills b from off.
+func (f *filler) readBack(ctx context.Context, b []byte, off int64, m *progress.Meter) error {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := f.to.ReadAt(buf[:e.Len], e.Off); err != nil {
-		return nil, fmt.Errorf("read back %d bytes at %d: %w", e.Len, e.Off, noEOF(err))
+	if _, err := f.to.ReadAt(b, off); err != nil {
+		return fmt.Errorf("read back %d bytes at %d: %w", len(b), off, noEOF(err))
 	}
-	m.Add(e.Len)
-	return buf[:e.Len], nil
+	m.Add(int64(len(b)))
+	return nil
 }
 
 // verifyData adds up the sum of each chunk anew, several chunks at once.
 func (f *filler) verifyData(ctx context.Context, m *progress.Meter) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
-	var chunk extent.Set // the pieces of one, in the making
-	check := func() {
-		if pieces := chunk; len(pieces) > 0 {
-			group.Go(func() error { return f.verifyChunk(ctx, pieces, m) })
-		}
-		chunk = nil
-	}
-	err := eachChunk(f.data, func(e extent.Extent) error {
-		if len(chunk) > 0 && chunk[0].Off/sumChunk != e.Off/sumChunk {
-			check()
-		}
-		chunk = append(chunk, e)
+	err := f.eachSum(func(pieces extent.Set) error {
+		group.Go(func() error { return f.verifyChunk(ctx, pieces, m) })
 		return ctx.Err()
 	})
-	check()
 	return cmp.Or(group.Wait(), err)
+}
+
+// eachSum gives the pieces of data by the chunks that have a sum.
+func (f *filler) eachSum(do func(pieces extent.Set) error) error {
+	var chunk extent.Set
+	err := eachChunk(f.data, func(e extent.Extent) error {
+		if len(chunk) > 0 && chunk[0].Off/sumChunk != e.Off/sumChunk {
+			pieces := chunk
+			chunk = nil
+			if err := do(pieces); err != nil {
+				return err
+			}
+		}
+		chunk = append(chunk, e)
+		return nil
+	})
+	if err != nil || len(chunk) == 0 {
+		return err
+	}
+	return do(chunk)
 }
 
 // verifyChunk reads the pieces of one chunk, and compares its sum.
 func (f *filler) verifyChunk(ctx context.Context, pieces extent.Set, m *progress.Meter) error {
 	buf := extent.Buffer()
 	defer extent.Release(buf)
+	right, err := f.rightChunk(ctx, buf, pieces, m)
+	if err == nil && !right {
+		err = &LostError{Extent: pieces.Bounds()}
+	}
+	return err
+}
+
+// rightChunk leaves the pieces in buf, each at its place in the chunk.
+func (f *filler) rightChunk(ctx context.Context, buf *[extent.BufferSize]byte, pieces extent.Set, m *progress.Meter) (bool, error) {
 	again := sums{f.sums.seed, map[int64]uint64{}}
 	for _, e := range pieces {
-		b, err := f.readBack(ctx, buf, e, m)
-		if err != nil {
-			return err
+		in := buf[e.Off%sumChunk:]
+		if err := f.readBack(ctx, in[:e.Len], e.Off, m); err != nil {
+			return false, err
 		}
-		again.add(e.Off, b)
+		again.add(e.Off, in[:e.Len])
 	}
 	n := pieces[0].Off / sumChunk
-	if again.chunk[n] != f.sums.chunk[n] {
-		return &LostError{extent.Extent{Off: n * sumChunk, Len: sumChunk}}
-	}
-	return nil
+	return again.chunk[n] == f.sums.chunk[n], nil
 }
 
 // eachChunk calls do for the pieces of the set, cut at multiples of a buffer.

@@ -44,6 +44,9 @@ func (f *filler) inUse(m Step, h *manifest.Head) (extent.Set, error) {
 	if m.Part == 0 && h.Table.Kind != manifest.NoTable {
 		return extent.Of(m.Dst), nil // outside of parts all bytes count
 	}
+	if part, ok := h.Part(m.Part); ok && part.Why != "" {
+		return extent.Of(m.Dst), nil // what its own maps say was not trusted before
+	}
 	part := manifest.Part{Num: m.Part, Extent: m.Dst}
 	used, err := surveyPart(view{f}, &part)
 	if err != nil {

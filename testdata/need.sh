@@ -8,6 +8,8 @@
 #                      32 bits into debs-armhf
 #   need.sh root       a small Debian for arm64 with systemd, as an archive in
 #                      the cache; prints its name
+#   need.sh broken     e2fsprogs' own broken images, out of its source package;
+#                      prints the folder with one folder for each
 #   need.sh cache      prints where the cache is
 #
 # The cache is $LIFEBOAT_CACHE, else lifeboat in the user's cache folder.
@@ -209,12 +211,40 @@ fetch_root() {
 	echo "$file"
 }
 
+# fetch_broken unpacks what e2fsprogs tests e2fsck with. The lists of source
+# packages are read into a folder of our own: the machine's stay as they are.
+fetch_broken() {
+	local dir=$cache/broken uri
+	if [ ! -e "$dir/complete" ]; then
+		uri=$(mirror)
+		[ -n "$uri" ] || { update; uri=$(mirror); }
+		say "fetches the source package of e2fsprogs into $dir"
+		rm -rf "$dir" "$dir.new"
+		mkdir -p "$dir.new/lists/partial" "$dir.new/archives/partial"
+		echo "deb-src [signed-by=$keyring] $uri $suite main" >"$dir.new/sources.list"
+		(
+			cd "$dir.new"
+			options=(-qq -o "Dir::Etc::SourceList=$PWD/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$PWD/lists"
+				-o "Dir::Cache=$PWD" -o APT::Sandbox::User="$(id -un)")
+			retry apt-get "${options[@]}" update
+			retry apt-get "${options[@]}" source --download-only e2fsprogs >&2
+			rm -f ./*.asc
+			tar -xaf e2fsprogs_*.orig.tar.* --wildcards --strip-components=2 '*/tests/[fj]_*/image.gz'
+			rm -rf lists archives sources.list *.bin e2fsprogs_*
+		)
+		touch "$dir.new/complete"
+		mv "$dir.new" "$dir"
+	fi
+	echo "$dir"
+}
+
 mkdir -p "$cache"
 case ${1-} in
 test) install_all $toolchain $cards $boards $guests $peers ;;
 demo) install_all $cards $boards ;;
 debs) fetch_debs ;;
 root) fetch_root ;;
+broken) fetch_broken ;;
 cache) echo "$cache" ;;
 *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 64 ;;
 esac

@@ -147,7 +147,7 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 		step := min(want-done, extent.BufferSize)
 		err := h.read(p[done:done+step], off+done)
 		if err != nil {
-			good, err := h.readError(p[done:done+step], off+done, err)
+			good, err := readError(h.path, h.unit, h.read, p[done:done+step], off+done, err)
 			if err != nil {
 				return int(done + good), err
 			}
@@ -164,8 +164,14 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 func (h *handle) read(p []byte, off int64) error {
 	whole := h.whole(p, off)
 	switch {
-	case h.direct == nil, h.cached != nil && !whole:
+	case h.direct == nil:
 		return full(h.cached.ReadAt(p, off))(len(p))
+	case h.cached != nil && !whole:
+		err := full(h.cached.ReadAt(p, off))(len(p))
+		if err == nil || !badMedium(err) {
+			return err
+		}
+		// A page fails with the worst of its sectors.
 	case whole && aligned(p, h.unit):
 		err := full(h.direct.ReadAt(p, off))(len(p))
 		if errors.Is(err, unix.EINVAL) && h.cached != nil {

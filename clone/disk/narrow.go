@@ -70,32 +70,33 @@ func narrow(e extent.Extent, unit int64, try func(extent.Extent) error) extent.E
 }
 
 // readError says how much of a failed read of p is good after all, and with
-// which error it ends; nil if the disk gave everything when asked again.
-func (h *handle) readError(p []byte, off int64, err error) (int64, error) {
+// which error it ends; nil if the medium gave everything when asked again.
+func readError(path string, unit int64, read func(p []byte, off int64) error, p []byte, off int64, err error) (int64, error) {
 	want := extent.Extent{Off: off, Len: int64(len(p))}
 	if !badMedium(err) {
-		return 0, &ReadError{h.path, want, cause(err)}
+		return 0, &ReadError{path, want, cause(err)}
 	}
-	start := off / h.unit * h.unit
-	bad := narrow(extent.Extent{Off: start, Len: want.End() - start}, h.unit, h.tryRead)
+	start := off / unit * unit
+	bad := narrow(extent.Extent{Off: start, Len: want.End() - start}, unit, func(e extent.Extent) error { return tryRead(read, e) })
 	good := want.Len
 	if bad.Len > 0 {
 		good = max(0, bad.Off-off)
 	}
-	if again := h.read(p[:good], off); again != nil {
-		return 0, &ReadError{h.path, want, cause(again)}
+	if again := read(p[:good], off); again != nil {
+		return 0, &ReadError{path, want, cause(again)}
 	}
 	if bad.Len == 0 {
 		return good, nil
 	}
-	return good, &ReadError{h.path, bad, cause(err)}
+	return good, &ReadError{path, bad, cause(err)}
 }
 
-func (h *handle) tryRead(e extent.Extent) error {
+// tryRead reads e for nothing but the error.
+func tryRead(read func(p []byte, off int64) error, e extent.Extent) error {
 	buf := extent.Buffer()
 	defer extent.Release(buf)
 	for off := e.Off; off < e.End(); off += extent.BufferSize {
-		if err := h.read(buf[:min(extent.BufferSize, e.End()-off)], off); err != nil {
+		if err := read(buf[:min(extent.BufferSize, e.End()-off)], off); err != nil {
 			return err
 		}
 	}

@@ -82,6 +82,9 @@ func Probe(r io.ReaderAt, size int64) (manifest.FS, error) {
 	}
 	switch len(found) {
 	case 0:
+		if damaged == "" {
+			damaged = alien(p.head)
+		}
 		return manifest.FS{Detail: damaged}, nil
 	case 1:
 		return found[0], nil

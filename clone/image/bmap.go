@@ -23,6 +23,9 @@ type Bmap struct {
 	Block  int64  // bytes; the last block of an image may be short
 	Type   string // of the digests: sha256, sha512, sha1; "" = there are none
 	Ranges []Range
+	// Unreadable are the blocks with bytes that could not be read of the disk: they
+	// are zeros in the image. Only lifeboat writes and reads this.
+	Unreadable extent.Set
 }
 
 // A Range is a run of blocks, in bytes, and the digest of its content.
@@ -77,6 +80,7 @@ type bmapXML struct {
 	FileSum  string     `xml:"BmapFileChecksum"`
 	FileSHA1 string     `xml:"BmapFileSHA1"`
 	Ranges   []rangeXML `xml:"BlockMap>Range"`
+	Lost     []rangeXML `xml:"Unreadable>Range"`
 }
 
 type rangeXML struct {
@@ -140,7 +144,10 @@ func (x *bmapXML) bmap() (*Bmap, error) {
 	if b.Block == 0 || blocks != (b.Size+b.Block-1)/b.Block {
 		return nil, fmt.Errorf("%d blocks of %d bytes are not the %d bytes of the image", blocks, b.Block, b.Size)
 	}
-	return b, b.take(x.Ranges, blocks, mapped)
+	if err := b.take(x.Ranges, blocks, mapped); err != nil {
+		return nil, err
+	}
+	return b, b.takeLost(x.Lost, blocks)
 }
 
 func (x *bmapXML) anySHA1() bool { return len(x.Ranges) > 0 && x.Ranges[0].SHA1 != "" }
@@ -157,28 +164,50 @@ func number(text string, limit int64) (int64, error) {
 func (b *Bmap) take(ranges []rangeXML, blocks, mapped int64) error {
 	next, sum := int64(0), int64(0)
 	for _, x := range ranges {
-		from, to, isRun := strings.Cut(x.Text, "-")
-		first, err := number(from, blocks-1)
-		last := first
-		if err == nil && isRun {
-			last, err = number(to, blocks-1)
-		}
-		if err == nil && (first < next || last < first) {
-			err = errors.New("it lies before the one above it, or ends before it begins")
-		}
+		e, err := b.run(x.Text, next, blocks)
 		if err != nil {
-			return fmt.Errorf("range %q: %w", x.Text, err)
+			return err
 		}
-		off := first * b.Block
-		r := Range{extent.Extent{Off: off, Len: min((last+1)*b.Block, b.Size) - off}, strings.ToLower(strings.TrimSpace(x.Sum + x.SHA1))}
+		r := Range{e, strings.ToLower(strings.TrimSpace(x.Sum + x.SHA1))}
 		if r.Sum != "" && (b.Type == "" || len(r.Sum) != 2*b.hasher().Size()) {
 			return fmt.Errorf("range %q: %q is no digest of the type %q", x.Text, r.Sum, b.Type)
 		}
 		b.Ranges = append(b.Ranges, r)
-		next, sum = last+1, sum+last-first+1
+		n := (e.Len + b.Block - 1) / b.Block
+		next, sum = e.Off/b.Block+n, sum+n
 	}
 	if sum != mapped {
 		return fmt.Errorf("the ranges hold %d blocks, MappedBlocksCount says %d", sum, mapped)
+	}
+	return nil
+}
+
+// run is a run of blocks, of which none lies before next, in bytes.
+func (b *Bmap) run(text string, next, blocks int64) (extent.Extent, error) {
+	from, to, isRun := strings.Cut(text, "-")
+	first, err := number(from, blocks-1)
+	last := first
+	if err == nil && isRun {
+		last, err = number(to, blocks-1)
+	}
+	if err == nil && (first < next || last < first) {
+		err = errors.New("it lies before the one above it, or ends before it begins")
+	}
+	if err != nil {
+		return extent.Extent{}, fmt.Errorf("range %q: %w", text, err)
+	}
+	off := first * b.Block
+	return extent.Extent{Off: off, Len: min((last+1)*b.Block, b.Size) - off}, nil
+}
+
+// takeLost does the same for the blocks that could not be read.
+func (b *Bmap) takeLost(ranges []rangeXML, blocks int64) error {
+	for _, x := range ranges {
+		e, err := b.run(x.Text, b.Unreadable.Bounds().End()/b.Block, blocks)
+		if err != nil {
+			return fmt.Errorf("unreadable: %w", err)
+		}
+		b.Unreadable = b.Unreadable.Append(e)
 	}
 	return nil
 }
@@ -223,15 +252,18 @@ func (b *Bmap) Encode() []byte {
 	var body bytes.Buffer
 	var mapped int64
 	for _, r := range b.Ranges {
-		first, last := r.Off/b.Block, (r.End()-1)/b.Block
-		mapped += last - first + 1
-		text := strconv.FormatInt(first, 10)
-		if last > first {
-			text += "-" + strconv.FormatInt(last, 10)
-		}
-		fmt.Fprintf(&body, "        <Range chksum=%q> %s </Range>\n", r.Sum, text)
+		mapped += (r.Len + b.Block - 1) / b.Block
+		fmt.Fprintf(&body, "        <Range chksum=%q> %s </Range>\n", r.Sum, b.blocks(r.Extent))
 	}
-	body.WriteString("    </BlockMap>\n</bmap>\n")
+	body.WriteString("    </BlockMap>\n")
+	if len(b.Unreadable) > 0 {
+		body.WriteString("    <Unreadable>\n")
+		for _, e := range b.Unreadable.Align(b.Block, b.Size) {
+			fmt.Fprintf(&body, "        <Range> %s </Range>\n", b.blocks(e))
+		}
+		body.WriteString("    </Unreadable>\n")
+	}
+	body.WriteString("</bmap>\n")
 	whole := func(sum string) []byte {
 		head := fmt.Sprintf(bmapHead, b.Size, b.Block, (b.Size+b.Block-1)/b.Block, mapped, b.Type, sum)
 		return append([]byte(head), body.Bytes()...)
@@ -239,4 +271,13 @@ func (b *Bmap) Encode() []byte {
 	h := b.hasher()
 	h.Write(whole(strings.Repeat("0", 2*h.Size())))
 	return whole(hex.EncodeToString(h.Sum(nil)))
+}
+
+// blocks writes a run of them.
+func (b *Bmap) blocks(e extent.Extent) string {
+	first, last := e.Off/b.Block, (e.End()-1)/b.Block
+	if first == last {
+		return strconv.FormatInt(first, 10)
+	}
+	return fmt.Sprintf("%d-%d", first, last)
 }

@@ -54,9 +54,12 @@ var (
 type Options struct {
 	SHA256 string // that the file or its unpacked content must have, in hex; "" = not known
 	Member string // of a zip file; "" = the image in it, of a stream the first
-	Limits codec.Limits
-	Resume store.ResumeOptions
-	Logf   func(format string, args ...any)
+	// KeepGoing takes zeros for what cannot be read of a *Raw, and notes it; the
+	// digests of such bytes are not asked.
+	KeepGoing bool
+	Limits    codec.Limits
+	Resume    store.ResumeOptions
+	Logf      func(format string, args ...any)
 }
 
 func (o Options) logf(format string, args ...any) {

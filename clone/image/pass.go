@@ -52,6 +52,7 @@ type pass struct {
 	used  extent.Set
 	known bool // used is what is in use
 	tail  *manifest.Tail
+	lost  func() extent.Set // what could not be read; nil = nothing
 
 	// state
 	group  *errgroup.Group
@@ -227,7 +228,12 @@ func run(off int64, b []byte) (n int64, zero bool) {
 }
 
 // Tail implements clone.Pass.
-func (p *pass) Tail() *manifest.Tail { return p.tail }
+func (p *pass) Tail() *manifest.Tail {
+	if p.lost != nil {
+		p.tail.Unreadable = p.tail.Unreadable.Union(p.lost())
+	}
+	return p.tail
+}
 
 // Close implements clone.Pass. It waits for the goroutines.
 func (p *pass) Close() error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"lifeboat/clone/disk"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
 	"lifeboat/clone/store"
@@ -15,6 +16,8 @@ import (
 type Raw struct {
 	name string
 	file store.ReaderAtCloser
+	read io.ReaderAt   // file
+	lost *disk.Salvage // read, where it is a local file; else nil
 	size int64
 	h    hints
 	o    Options
@@ -29,8 +32,11 @@ func openRaw(ctx context.Context, s store.Store, name string, h hints, o Options
 		return nil, err
 	}
 	h.fit(name, size, o)
-	r := &Raw{name: name, file: file, size: size, h: h, o: o}
-	if !store.Local(s) {
+	r := &Raw{name: name, file: file, read: file, size: size, h: h, o: o}
+	if store.Local(s) {
+		r.lost = disk.NewSalvage(file, name, o.KeepGoing)
+		r.read = r.lost
+	} else {
 		r.s = s
 	}
 	return r, nil
@@ -46,7 +52,15 @@ func (r *Raw) Size() int64 { return r.size }
 func (r *Raw) Used() (extent.Set, bool) { return r.h.used() }
 
 // ReadAt reads the disk. It checks no digest: only a pass does.
-func (r *Raw) ReadAt(p []byte, off int64) (int, error) { return r.file.ReadAt(p, off) }
+func (r *Raw) ReadAt(p []byte, off int64) (int, error) { return r.read.ReadAt(p, off) }
+
+// Unreadable is what of e could not be read so far, and was taken as zeros.
+func (r *Raw) Unreadable(e extent.Extent) extent.Set {
+	if r.lost == nil {
+		return nil
+	}
+	return r.lost.Unreadable(e)
+}
 
 // Close implements Source.
 func (r *Raw) Close() error { return r.file.Close() }
@@ -70,7 +84,10 @@ func (r *Raw) Open(ctx context.Context, want extent.Set) (Pass, error) {
 		read = extent.Of(extent.Extent{Off: 0, Len: r.size})
 	}
 	c := newChecker(r.name, ranges, kind, whole)
-	return newPass(ctx, want, &r.h, r.produce(read), c, func() error { return c.end(content, r.o.SHA256, "") }), nil
+	c.lost = r.Unreadable
+	p := newPass(ctx, want, &r.h, r.produce(read), c, func() error { return c.end(content, r.o.SHA256, "") })
+	p.lost = func() extent.Set { return r.Unreadable(want.Bounds()).Intersect(want) }
+	return p, nil
 }
 
 func (r *Raw) produce(read extent.Set) produce {
@@ -103,7 +120,7 @@ func (r *Raw) readLocal(ctx context.Context, e extent.Extent, to chan<- piece) e
 		}
 		for data.Len > 0 {
 			p := piece{chunk(data), extent.Buffer()}
-			if _, err := io.ReadFull(io.NewSectionReader(r.file, p.Off, p.Len), p.buf[:p.Len]); err != nil {
+			if _, err := io.ReadFull(io.NewSectionReader(r.read, p.Off, p.Len), p.buf[:p.Len]); err != nil {
 				p.release()
 				return fmt.Errorf("%s: read %d bytes at %d: %w", r.name, p.Len, p.Off, err)
 			}

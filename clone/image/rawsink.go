@@ -99,6 +99,7 @@ func (k *rawSink) Commit(ctx context.Context, t *manifest.Tail) error {
 		return fmt.Errorf("%s: read what was patched: %w", k.path, err)
 	}
 	s := sidecar(k.head, t)
+	b.Unreadable = s.Tail.Unreadable
 	s.File.Size, s.Content.Size = k.head.Size, k.head.Size
 	s.Tail.Digests = nil
 	for _, r := range b.Ranges {

@@ -78,6 +78,9 @@ func (s *Sidecar) check() error {
 	if err := s.Tail.Used.Check(size); err != nil {
 		return fmt.Errorf("used: %w", err)
 	}
+	if err := errors.Join(s.Tail.Unreadable.Check(size), s.Head.Unreadable.Check(size)); err != nil {
+		return fmt.Errorf("unreadable: %w", err)
+	}
 	end := int64(0)
 	for _, d := range s.Tail.Digests {
 		if err := (extent.Set{d.Extent}).Check(size); err != nil || d.Extent.Off < end || len(d.Sum) != sha256Digits {
@@ -194,11 +197,12 @@ func (h *hints) ranges() ([]Range, string) {
 }
 
 func (h *hints) head(size int64) *manifest.Head {
+	head := manifest.Head{Version: manifest.Version, Size: max(0, size)}
 	if h.side != nil {
-		head := h.side.Head
-		return &head
+		head = h.side.Head
 	}
-	return &manifest.Head{Version: manifest.Version, Size: max(0, size)}
+	head.Unreadable = head.Unreadable.Union(h.unreadable())
+	return &head
 }
 
 func (h *hints) tail() *manifest.Tail {
@@ -207,5 +211,16 @@ func (h *hints) tail() *manifest.Tail {
 		return &tail
 	}
 	used, _ := h.used()
-	return &manifest.Tail{Used: used}
+	return &manifest.Tail{Used: used, Unreadable: h.unreadable()}
+}
+
+// unreadable are the bytes that could not be read when the image was made.
+func (h *hints) unreadable() extent.Set {
+	switch {
+	case h.side != nil:
+		return h.side.Tail.Unreadable
+	case h.bmap != nil:
+		return h.bmap.Unreadable
+	}
+	return nil
 }

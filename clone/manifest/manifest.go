@@ -5,7 +5,11 @@
 // All sizes and offsets are bytes.
 package manifest
 
-import "lifeboat/clone/extent"
+import (
+	"fmt"
+
+	"lifeboat/clone/extent"
+)
 
 // Version of the JSON form. A reader takes any head whose Version is not
 // larger, and ignores one that is.
@@ -20,6 +24,9 @@ type Head struct {
 	Parts   []Part `json:"parts"`           // in the order of their place on the disk
 	Board   string `json:"board,omitempty"` // name of a file of package boards; "" = not known
 	Areas   []Area `json:"areas,omitempty"` // boot areas of an eMMC that are not blank
+	// Unreadable are the bytes that are known to be zeros in the place of what the
+	// disk did not give, when this was a disk.
+	Unreadable extent.Set `json:"unreadable,omitempty"`
 }
 
 // An Area is a boot area of an eMMC, which is no part of the disk.
@@ -27,6 +34,16 @@ type Area struct {
 	Name   string `json:"name"`   // "boot0" or "boot1"
 	Size   int64  `json:"size"`   // bytes
 	SHA256 string `json:"sha256"` // hex, of all of it
+}
+
+// Place names what the byte at off belongs to.
+func (h *Head) Place(off int64) string {
+	for _, p := range h.Parts {
+		if p.Extent.Contains(extent.Extent{Off: off, Len: 1}) {
+			return p.Title()
+		}
+	}
+	return "outside of parts"
 }
 
 // Part finds the part with the number num.
@@ -129,6 +146,14 @@ type Part struct {
 	Why     string        `json:"why,omitempty"` // why all bytes count as used, where they do
 }
 
+// Title is the part in a sentence: "part 2"; "the disk" where it has no table.
+func (p *Part) Title() string {
+	if p.Num == 0 {
+		return "the disk"
+	}
+	return fmt.Sprintf("part %d", p.Num)
+}
+
 // FS is what a look at the first blocks of a part tells.
 type FS struct {
 	Type   string `json:"type"` // as blkid says it: ext4, vfat, swap, crypto_LUKS, …; "" = not known
@@ -145,6 +170,8 @@ type Tail struct {
 	Used    extent.Set `json:"used"` // what the disk had in use
 	Digests []Digest   `json:"digests,omitempty"`
 	Live    *LiveFacts `json:"live,omitempty"`
+	// Unreadable are the bytes that the disk did not give: they are zeros.
+	Unreadable extent.Set `json:"unreadable,omitempty"`
 }
 
 // A Digest is the SHA-256 of an extent's bytes, in hex.

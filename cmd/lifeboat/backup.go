@@ -21,6 +21,7 @@ type backupOptions struct {
 	overwrite bool
 	level     int
 	noVerify  bool
+	keepGoing bool
 	live      liveOptions
 	target    restoreOptions // where the output is a disk
 }
@@ -41,7 +42,11 @@ read from the disk, before it gets its name: a bad one never replaces a good one
 
 SRC is a disk that nobody uses, or / for the running system's own: it is copied
 while everything runs, frozen for a moment, and the backup is exactly what the
-disk held at that moment (docs/LIVE.md).`,
+disk held at that moment (docs/LIVE.md).
+
+A disk that cannot be read everywhere ends the run, with the bytes and their
+part. --keep-going reads around such places, saves zeros in their stead, and says
+where they lie: now, and whenever the backup is used (exit code 5).`,
 		Example: `  lifeboat backup /dev/sdb card.img.zst
   sudo lifeboat backup / /mnt/nas/pi.img.zst`,
 		Args: args(2, 2),
@@ -55,6 +60,7 @@ disk held at that moment (docs/LIVE.md).`,
 	f.IntVar(&o.level, "level", 0, "how hard to pack, 1 to 9; 0 = as the format's own tool does")
 	f.StringVar(&o.target.yes, "yes", "", "where the output is a disk: agree, by the `WORD` that the plan shows")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
+	addKeepGoing(cmd, &o.keepGoing)
 	o.live.addFlags(cmd)
 	e.addDryRun(cmd)
 	return cmd
@@ -63,13 +69,16 @@ disk held at that moment (docs/LIVE.md).`,
 func runBackup(ctx context.Context, e *env, o backupOptions) error {
 	if toDisk, err := e.isDisk(o.to); err == nil && toDisk {
 		o.target.from, o.target.to, o.target.ids = o.from, o.to, string(clone.KeepIDs)
-		o.target.noVerify = o.noVerify
+		o.target.noVerify, o.target.keepGoing = o.noVerify, o.keepGoing
 		return runClone(ctx, e, o.target)
 	}
 	if o.from == "/" {
+		if o.keepGoing {
+			return refuseKeepGoing("the running system's disk")
+		}
 		return e.withRunning(ctx, o.to, o.live, func(src *origin) error { return e.save(ctx, src, o) })
 	}
-	src, err := e.openOrigin(ctx, o.from, image.Options{})
+	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing})
 	if err != nil {
 		return err
 	}
@@ -122,6 +131,9 @@ func (e *env) tellEstimate(src *origin, o backupOptions) error {
 		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "from": o.from, "to": o.to, "head": src.head})
 	}
 	fmt.Fprintf(e.stdout, "%s → %s: %s in use of %s\n", o.from, o.to, progress.Bytes(src.head.Used()), progress.Bytes(src.head.Size))
+	for _, note := range src.head.Table.Notes {
+		fmt.Fprintf(e.stdout, "  %s\n", note)
+	}
 	for _, p := range src.head.Parts {
 		if p.Why != "" {
 			fmt.Fprintf(e.stdout, "  part %d: all bytes are copied: %s\n", p.Num, p.Why)
@@ -138,9 +150,9 @@ func (e *env) tellSaved(src *origin, o backupOptions, tail *manifest.Tail, took 
 	if e.json {
 		err := json.NewEncoder(e.stdout).Encode(map[string]any{
 			"message": "done", "to": o.to, "used": used, "size": src.head.Size, "seconds": took.Seconds(),
-			"live": tail.Live, "verified": !o.noVerify,
+			"live": tail.Live, "verified": !o.noVerify, "unreadable": tail.Unreadable,
 		})
-		return errors.Join(err, unverified(o.noVerify))
+		return errors.Join(err, reservations(o.noVerify, src.head, tail))
 	}
 	rate := progress.Bytes(int64(float64(used) / max(took.Seconds(), 0.001)))
 	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.1f s, %s/s, %s\n", o.to, progress.Bytes(used), progress.Bytes(src.head.Size),
@@ -148,7 +160,34 @@ func (e *env) tellSaved(src *origin, o backupOptions, tail *manifest.Tail, took 
 	if live := tail.Live; live != nil {
 		fmt.Fprintf(e.stdout, "  as of one instant: writers waited %d ms, %s copied again (%s)\n", live.FrozenMS, progress.Bytes(live.Caught), live.Method)
 	}
-	return unverified(o.noVerify)
+	return e.tellReservations(reservations(o.noVerify, src.head, tail))
+}
+
+// tellReservations prints what is not as it should be.
+func (e *env) tellReservations(err error) error {
+	var reserved reservedError
+	if errors.As(err, &reserved) {
+		for _, text := range reserved.reservations {
+			fmt.Fprintf(e.stdout, "  but: %s\n", text)
+		}
+	}
+	return err
+}
+
+// reservations are those of an image that nobody read back, or that has zeros
+// for what could not be read.
+func reservations(unread bool, h *manifest.Head, tail *manifest.Tail) error {
+	var texts []string
+	if words := clone.LostWords(h, tail.Unreadable); words != "" {
+		texts = append(texts, words)
+	}
+	if unread {
+		texts = append(texts, "nothing was read back: it was not verified")
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return reservedError{texts}
 }
 
 // verifiedWord ends the line that says what was done.
@@ -157,12 +196,4 @@ func verifiedWord(yes bool) string {
 		return "verified"
 	}
 	return "not verified"
-}
-
-// unverified is the reservation of an image that nobody read back.
-func unverified(wish bool) error {
-	if wish {
-		return reservedError{[]string{"nothing was read back: it was not verified"}}
-	}
-	return nil
 }

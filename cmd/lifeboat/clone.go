@@ -40,9 +40,12 @@ func runClone(ctx context.Context, e *env, o restoreOptions) error {
 		return usage("/ cannot be merged with another disk while it runs: back both up, then restore them --with each other")
 	}
 	if o.from == "/" {
+		if o.keepGoing {
+			return refuseKeepGoing("the running system's disk")
+		}
 		return e.withRunning(ctx, o.to, liveOptions{}, func(src *origin) error { return e.fill(ctx, src, o) })
 	}
-	src, err := e.openSources(ctx, o, image.Options{})
+	src, err := e.openSources(ctx, o, image.Options{KeepGoing: o.keepGoing})
 	if err != nil {
 		return err
 	}

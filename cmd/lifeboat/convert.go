@@ -164,14 +164,16 @@ func (e *env) convert(ctx context.Context, src *origin, sink clone.Sink, o conve
 		}
 		defer unpacked.Close()
 		from, head = unpacked, unpacked.Head()
+		head.Unreadable = src.head.Unreadable
 	}
 	whole := *head
 	whole.Areas = src.head.Areas
-	if _, err := clone.Save(ctx, from, &whole, sink, e.meter); err != nil {
+	tail, err := clone.Save(ctx, from, &whole, sink, e.meter)
+	if err != nil {
 		return fmt.Errorf("%s → %s: %w", plan.From, plan.To, err)
 	}
 	e.show.stop()
-	return e.tellConverted(plan, head, e.clock().Sub(start).Seconds(), !o.noVerify)
+	return e.tellConverted(plan, head, e.clock().Sub(start).Seconds(), !o.noVerify, reservations(o.noVerify, head, tail))
 }
 
 // unpackBeside makes the source one that can be read anywhere.
@@ -188,13 +190,13 @@ func (e *env) unpackBeside(ctx context.Context, src *origin, plan conversion) (*
 	return blocks, nil
 }
 
-func (e *env) tellConverted(plan conversion, head *manifest.Head, seconds float64, verified bool) error {
+func (e *env) tellConverted(plan conversion, head *manifest.Head, seconds float64, verified bool, but error) error {
 	if e.json {
 		err := json.NewEncoder(e.stdout).Encode(map[string]any{
-			"message": "done", "to": plan.To, "size": head.Size, "seconds": seconds, "verified": verified,
+			"message": "done", "to": plan.To, "size": head.Size, "seconds": seconds, "verified": verified, "unreadable": head.Unreadable,
 		})
-		return errors.Join(err, unverified(!verified))
+		return errors.Join(err, but)
 	}
 	fmt.Fprintf(e.stdout, "%s: %s of %s in %.1f s, %s\n", plan.To, progress.Bytes(head.Size), plan.From, seconds, verifiedWord(verified))
-	return unverified(!verified)
+	return e.tellReservations(but)
 }

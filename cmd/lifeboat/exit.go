@@ -10,7 +10,7 @@ import (
 	"lifeboat/clone/disk"
 )
 
-// The exit codes promise the state of the target: docs/SAFETY.md, section 5.
+// The exit codes promise the state of the target: docs/SAFETY.md, section 6.
 const (
 	exitDone        = 0
 	exitFailed      = 1
@@ -82,10 +82,21 @@ func isRefusal(err error) bool {
 
 // hintOf is what the user can do about an error, where that is known.
 func hintOf(err error) string {
-	var touched *clone.TouchedError
+	var (
+		touched *clone.TouchedError
+		source  *clone.UnreadableError
+		target  *clone.BadTargetError
+		lost    *clone.LostError
+	)
 	switch {
+	case errors.As(err, &source) && errors.As(err, &touched):
+		return "the target holds neither its old content nor the new one; --keep-going takes zeros for what cannot be read, and continues"
+	case source != nil:
+		return "no target was touched; --keep-going (of backup, clone and restore) takes zeros for what cannot be read"
 	case errors.As(err, &touched) && touched.InPlace:
 		return "what it held is still there, and the change is half done; give the same command again to continue"
+	case errors.As(err, &lost), errors.As(err, &target):
+		return "the target holds neither its old content nor the new one; take another card or disk"
 	case touched != nil:
 		return "the target holds neither its old content nor the new one; give the same command again to continue"
 	}

@@ -74,7 +74,7 @@ func runFixBoot(ctx context.Context, e *env, o fixBootOptions) error {
 }
 
 func (e *env) planFixBoot(facts disk.Facts, o fixBootOptions) (*clone.BootPlan, error) {
-	src, err := openBlocks(e.sys, o.place)
+	src, err := openBlocks(e.sys, o.place, false)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -27,7 +28,7 @@ func newInspect(e *env) *cobra.Command {
 		Short: "Tell what a disk or an image holds, and whether it would boot",
 		Long: `Shows the partition table, the file systems with labels, UUIDs and used bytes,
 what lies outside of parts, the board, and whether each reference that the board
-follows at boot resolves (exit code 5: one does not).
+follows at boot resolves (exit code 5: one does not, or bytes cannot be read).
 
 SRC is a disk, an image file or the address of one. A packed image is read up to
 its last part; its boot references can be resolved only when it is unpacked.`,
@@ -56,7 +57,7 @@ func (e *env) openForInspect(ctx context.Context, place string) (*origin, error)
 	if err != nil {
 		return nil, err
 	}
-	return openDiskBlocks(e.sys, place, &facts)
+	return openDiskBlocks(e.sys, place, &facts, true)
 }
 
 // An inspection is what inspect found.
@@ -69,10 +70,11 @@ type inspection struct {
 	Firmware []string           `json:"firmware,omitempty"` // what the board's firmware would take, and why
 	Findings []identity.Finding `json:"findings,omitempty"`
 	Notes    []string           `json:"notes,omitempty"`
+	Broken   string             `json:"broken,omitempty"` // why references were not followed
 }
 
 func runInspect(e *env, src *origin) error {
-	found := &inspection{Place: src.place, Head: src.head, Gaps: src.head.Gaps(), Smallest: clone.SmallestDisk(src.head), Board: src.head.Board}
+	found := &inspection{Place: src.place, Head: src.head, Gaps: src.head.Gaps(), Smallest: clone.SmallestDisk(src.head), Board: src.head.Board, Notes: notesOf(src.head)}
 	found.Notes = append(found.Notes, src.lost...)
 	if r, ok := src.files(); ok {
 		if err := found.lookAtBoot(r); err != nil {
@@ -94,14 +96,29 @@ func runInspect(e *env, src *origin) error {
 	return found.verdict()
 }
 
+// notesOf are what deserves to be told of a disk beside its table.
+func notesOf(h *manifest.Head) []string {
+	notes := slices.Clone(h.Table.Notes)
+	if words := clone.LostWords(h, h.Unreadable); words != "" {
+		notes = append(notes, words)
+	}
+	for _, p := range h.Parts {
+		if p.Why != "" {
+			notes = append(notes, fmt.Sprintf("%s: all bytes count as used: %s", p.Title(), p.Why))
+		}
+	}
+	return notes
+}
+
 // lookAtBoot asks what the board's firmware would take, and resolves every
 // reference.
 func (n *inspection) lookAtBoot(r io.ReaderAt) error {
 	trees := clone.BootTrees(r, n.Head)
 	boot := trees.Boot
 	findings, err := identity.Check(n.Head, boot, trees.Root)
-	if err != nil {
-		return err
+	if err != nil { // the files are damaged: what else there is to see is shown
+		n.Broken = fmt.Sprintf("its boot references cannot be followed: %v", err)
+		return nil
 	}
 	n.Findings = findings
 	board, ok := boards.Find(n.Board)
@@ -136,6 +153,12 @@ func (n *inspection) verdict() error {
 			bad = append(bad, f.Text)
 		}
 	}
+	if n.Broken != "" {
+		bad = append(bad, n.Broken)
+	}
+	if words := clone.LostWords(n.Head, n.Head.Unreadable); words != "" {
+		bad = append(bad, words)
+	}
 	if len(bad) > 0 {
 		return reservedError{bad}
 	}
@@ -169,6 +192,9 @@ func (n *inspection) print(out io.Writer) error {
 	}
 	for _, f := range n.Findings {
 		fmt.Fprintf(out, "boot: %s\n", f.Text)
+	}
+	if n.Broken != "" {
+		fmt.Fprintf(out, "boot: %s\n", n.Broken)
 	}
 	for _, line := range n.Notes {
 		fmt.Fprintf(out, "note: %s\n", line)
@@ -207,14 +233,4 @@ func mark(b bool) string {
 		return "*"
 	}
 	return ""
-}
-
-// whereIs names the part that a byte of the disk lies in.
-func whereIs(h *manifest.Head, off int64) string {
-	for _, p := range h.Parts {
-		if p.Extent.Contains(extent.Extent{Off: off, Len: 1}) {
-			return fmt.Sprintf(" (part %d)", p.Num)
-		}
-	}
-	return " (outside of parts)"
 }

@@ -135,7 +135,7 @@ func (e *env) planGrow(place string, facts disk.Facts, grow int) (*clone.Growth,
 	if err := e.notCut(place); err != nil {
 		return nil, err
 	}
-	src, err := openBlocks(e.sys, place)
+	src, err := openBlocks(e.sys, place, false)
 	if err != nil {
 		return nil, err
 	}

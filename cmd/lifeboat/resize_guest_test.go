@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,12 +22,17 @@ import (
 // TestInGuest runs the tests below where a disk can be the running system's.
 func TestInGuest(t *testing.T) {
 	t.Parallel()
-	fixture.Need(t, "e2fsck", "sfdisk")
+	fixture.Need(t, "e2fsck", "tune2fs", "sfdisk", "resize2fs", "fsck.vfat", "losetup", "dmsetup", "blkid")
 	card := fixture.Card(t, "pi-mbr-fat-ext4")
 	if err := os.Truncate(card, 300<<20); err != nil {
 		t.Fatal(err)
 	}
-	vmtest.Run(t, vmtest.Options{Memory: 512 << 20, Disks: []string{card}, Programs: []string{"e2fsck", "sfdisk"}})
+	vmtest.Run(t, vmtest.Options{
+		Memory: 512 << 20, Disks: []string{card, fixture.Card(t, "pi-mbr-fat-ext4"), noiseFile(t)},
+		Modules:  []string{"loop", "dm-mod", "dm-zero", "dm-flakey"},
+		Programs: []string{"e2fsck", "tune2fs", "sfdisk", "resize2fs", "fsck.vfat", "losetup", "dmsetup", "blkid"},
+		Timeout:  12 * time.Minute,
+	})
 }
 
 // TestGuestResizeRoot makes the card's root the test's own, and has it resized.
@@ -94,12 +100,19 @@ func inside(t *testing.T) {
 
 func resizing(t *testing.T, flags ...string) (string, int) {
 	t.Helper()
+	return called(t, append([]string{"resize", "/"}, flags...)...)
+}
+
+// called is the tool with a command line: all that it says, and its exit code.
+func called(t *testing.T, args ...string) (string, int) {
+	t.Helper()
 	var out bytes.Buffer
 	e := &env{
 		stdin: strings.NewReader(""), stdout: &out, stderr: &out, sys: disk.Host(),
 		tools: filesystem.Tools{Run: filesystem.Exec}, have: filesystem.Have,
-		client: http.DefaultClient, clock: time.Now, meter: progress.New(time.Now),
+		client: http.DefaultClient, clock: time.Now, random: rand.Reader, meter: progress.New(time.Now),
 	}
-	code := execute(t.Context(), e, append([]string{"resize", "/"}, flags...))
+	defer e.close()
+	code := execute(t.Context(), e, args)
 	return out.String(), code
 }

@@ -18,20 +18,21 @@ import (
 )
 
 type restoreOptions struct {
-	from, to string
-	with     string // the second of two sources
-	ids      string
-	grow     string
-	yes      string
-	noVerify bool
-	sha256   string
-	member   string
-	parts    []int
-	keep     []int
-	device   string
-	board    string
-	stamp    *clone.Stamp
-	consent  disk.Consent // of a job; else a person is asked
+	from, to  string
+	with      string // the second of two sources
+	ids       string
+	grow      string
+	yes       string
+	noVerify  bool
+	keepGoing bool
+	sha256    string
+	member    string
+	parts     []int
+	keep      []int
+	device    string
+	board     string
+	stamp     *clone.Stamp
+	consent   disk.Consent // of a job; else a person is asked
 }
 
 func newRestore(e *env) *cobra.Command {
@@ -82,6 +83,7 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 	f.StringVar(&o.grow, "grow", "last", "which part takes the room of a larger disk: last, none, or its number")
 	f.StringVar(&o.yes, "yes", "", "agree, by the `WORD` that the plan shows")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
+	addKeepGoing(cmd, &o.keepGoing)
 	f.IntSliceVar(&o.parts, "parts", nil, "write only these parts, as 1,2; others stay where the target has them already")
 	f.IntSliceVar(&o.keep, "keep", nil, "leave these parts of the target as they are")
 	f.StringVar(&o.device, "device", "", "names by place, as /dev/mmcblk0p2, become those of this `DISK`: /dev/nvme0n1")
@@ -91,7 +93,7 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 }
 
 func runRestore(ctx context.Context, e *env, o restoreOptions) error {
-	src, err := e.openSources(ctx, o, image.Options{SHA256: o.sha256, Member: o.member, Logf: e.logf})
+	src, err := e.openSources(ctx, o, image.Options{SHA256: o.sha256, Member: o.member, KeepGoing: o.keepGoing, Logf: e.logf})
 	if err != nil {
 		return err
 	}

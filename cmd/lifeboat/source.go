@@ -13,6 +13,7 @@ import (
 
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
+	"lifeboat/clone/filesystem"
 	"lifeboat/clone/image"
 	"lifeboat/clone/manifest"
 	"lifeboat/clone/store"
@@ -52,6 +53,13 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 	if src.image != nil {
 		src.image(ctx)
 	}
+	if h := src.head; src.disk == nil && h.Table.Kind == manifest.NoTable && len(h.Parts) == 1 && filesystem.IsAlien(h.Parts[0].FS) {
+		no := &clone.Refusal{
+			Err:  fmt.Errorf("%s is no image of a disk: %s", src.place, h.Parts[0].FS.Detail),
+			Hint: "was it meant to be another file, or is it what a network's login page sent?",
+		}
+		return nil, errors.Join(no, src.Close())
+	}
 	if size := src.head.Size; size%imageSector != 0 {
 		no := &clone.Refusal{
 			Err:  fmt.Errorf("%s is no image of a disk: %d bytes are not whole sectors", place, size),
@@ -81,6 +89,9 @@ const stdinPlace = "-"
 
 func (e *env) openSource(ctx context.Context, place string, o image.Options) (*origin, error) {
 	if place == stdinPlace {
+		if o.KeepGoing {
+			return nil, refuseKeepGoing("a stream")
+		}
 		return e.openStdin(o)
 	}
 	isDisk, err := e.isDisk(place)
@@ -88,7 +99,7 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 		return nil, err
 	}
 	if isDisk {
-		return e.openDisk(place)
+		return e.openDisk(place, o.KeepGoing)
 	}
 	s, name, err := store.Open(place, e.client)
 	if err != nil {
@@ -101,6 +112,9 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 	src := &origin{Source: img, place: place}
 	src.image = func(ctx context.Context) { src.imageAreas(ctx, s, name, o) }
 	raw, ok := img.(*image.Raw)
+	if o.KeepGoing && (!ok || !store.Local(s)) {
+		return nil, errors.Join(refuseKeepGoing(shown(place)), img.Close())
+	}
 	if !ok {
 		return src, nil
 	}
@@ -165,7 +179,7 @@ func (e *env) isDisk(place string) (bool, error) {
 
 // openDisk opens a disk that holds still. One that is mounted for writing does
 // not.
-func (e *env) openDisk(place string) (*origin, error) {
+func (e *env) openDisk(place string, keepGoing bool) (*origin, error) {
 	facts, err := e.sys.Look(place)
 	if err != nil {
 		return nil, err
@@ -176,12 +190,12 @@ func (e *env) openDisk(place string) (*origin, error) {
 			Hint: "for the running system's disk give / as the source; else unmount it",
 		}
 	}
-	return openDiskBlocks(e.sys, place, &facts)
+	return openDiskBlocks(e.sys, place, &facts, keepGoing)
 }
 
 // openDiskBlocks surveys a disk, and reads its boot areas.
-func openDiskBlocks(sys *disk.Sys, place string, facts *disk.Facts) (*origin, error) {
-	src, err := openBlocks(sys, place)
+func openDiskBlocks(sys *disk.Sys, place string, facts *disk.Facts, keepGoing bool) (*origin, error) {
+	src, err := openBlocks(sys, place, keepGoing)
 	if err != nil {
 		return nil, err
 	}
@@ -193,12 +207,12 @@ func openDiskBlocks(sys *disk.Sys, place string, facts *disk.Facts) (*origin, er
 }
 
 // openBlocks surveys a disk.
-func openBlocks(sys *disk.Sys, place string) (*clone.Blocks, error) {
+func openBlocks(sys *disk.Sys, place string, keepGoing bool) (*clone.Blocks, error) {
 	src, err := disk.OpenSource(sys, place)
 	if err != nil {
 		return nil, err
 	}
-	blocks, err := clone.NewBlocks(src, src.Size(), src.Sector())
+	blocks, err := clone.NewBlocks(disk.NewSalvage(src, place, keepGoing), src.Size(), src.Sector())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), src.Close())
 	}

@@ -12,6 +12,7 @@ import (
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
 	"lifeboat/clone/image"
+	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
 )
 
@@ -65,10 +66,17 @@ func runVerify(ctx context.Context, e *env, src *origin) error {
 		return fmt.Errorf("%s: %w", src.place, err)
 	}
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "verified", "bytes": n})
+		err := json.NewEncoder(e.stdout).Encode(map[string]any{"message": "verified", "bytes": n, "unreadable": src.head.Unreadable})
+		return errors.Join(err, lacking(src))
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: %s read, all checksums right\n", src.place, progress.Bytes(n))
-	return err
+	fmt.Fprintf(e.stdout, "%s: %s read, all checksums right\n", src.place, progress.Bytes(n))
+	return e.tellReservations(lacking(src))
+}
+
+// lacking is the reservation of a backup of which bytes could not be read when
+// it was made.
+func lacking(src *origin) error {
+	return reservations(false, src.head, &manifest.Tail{Unreadable: src.head.Unreadable})
 }
 
 func runCompare(ctx context.Context, e *env, src *origin, path string) error {
@@ -93,7 +101,7 @@ func runCompare(ctx context.Context, e *env, src *origin, path string) error {
 	if err == nil && len(c.Differing)+len(areas) > 0 {
 		return errDiffers
 	}
-	return err
+	return errors.Join(err, e.tellReservations(lacking(src)))
 }
 
 // mostDiffering is how many differing ranges are listed.
@@ -111,7 +119,7 @@ func tellComparison(w io.Writer, src *origin, path string, c *clone.Comparison) 
 			fmt.Fprintf(w, "  … and %d more\n", len(c.Differing)-i)
 			break
 		}
-		fmt.Fprintf(w, "  bytes %d to %d%s\n", d.Off, d.End(), whereIs(src.head, d.Off))
+		fmt.Fprintf(w, "  bytes %d to %d (%s)\n", d.Off, d.End(), src.head.Place(d.Off))
 	}
 	return nil
 }
