@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	aead.dev/minisign v0.3.0 // signed jobs: whole and small, makes keys too
 	github.com/BurntSushi/toml v1.6.0 // jobs: strict about unknown keys (Undecoded)
+	github.com/coreos/go-systemd/v22 v22.7.0 // services around a nightly run, over D-Bus
 	github.com/diskfs/go-diskfs v1.9.4 // GPT tables, and only those: docs/FORMAT.md
 	github.com/google/renameio/v2 v2.0.2 // files that appear whole
 	github.com/hanwen/go-fuse/v2 v2.11.0 // the full-size device that resize2fs works on when a part becomes smaller; 2.12 does not build for 32-bit ARM (splice)
@@ -30,6 +31,7 @@ require (
 	github.com/chzyer/readline v0.0.0-20180603132655-2972be24d48e // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/godbus/dbus/v5 v5.1.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/josharian/native v1.1.0 // indirect

@@ -36,6 +36,8 @@ toolchain="gcc libc6-dev git make" # for the race detector, and the house rules
 guests="user-mode-linux uml-utilities e2fsck-static"
 # Other people's tools that read what we write, and write what we read.
 peers="partclone bmap-tools casync minisign tmux expect"
+# What a nightly run meets: its hooks' judge, its metrics' reader, its units' judge, its destinations.
+nightly="shellcheck dash python3-prometheus-client systemd sshfs openssh-server"
 
 # What the rescue image of a Raspberry Pi is made of, beside the two kernels.
 firmware=raspi-firmware
@@ -240,7 +242,7 @@ fetch_broken() {
 
 mkdir -p "$cache"
 case ${1-} in
-test) install_all $toolchain $cards $boards $guests $peers ;;
+test) install_all $toolchain $cards $boards $guests $peers $nightly ;;
 demo) install_all $cards $boards ;;
 debs) fetch_debs ;;
 root) fetch_root ;;

@@ -203,6 +203,7 @@ func (p *pass) finish(c *catch) error {
 	if err := p.s.limiter.off(); err != nil {
 		return err
 	}
+	p.unhush()
 	method := p.s.method
 	if !anyWritable(p.s.parts) {
 		method = NoneMounted

@@ -41,6 +41,15 @@ type Options struct {
 	AllowLongFreeze bool
 	// MaxFreeze is when the watchdog thaws; 0 is ten seconds.
 	MaxFreeze time.Duration
+	// BeforeFreeze, where it is set, is called once in a pass, before the freeze
+	// that makes all of one instant, while everything still runs: to stop services
+	// that want to be stopped for it. What they write then is copied before the
+	// freeze. An error ends the pass.
+	BeforeFreeze func(ctx context.Context) error
+	// AfterThaw is called once after BeforeFreeze was, as soon as there will be no
+	// freeze any more, whatever came of it. Where nothing is mounted for writing
+	// neither is called.
+	AfterThaw func()
 	Logf      func(format string, args ...any)
 
 	// for tests
@@ -148,6 +157,24 @@ func (s *Source) open(ctx context.Context) error {
 	}
 	s.limiter = newLimiter(s.host, s.disk.Facts().Disk, s.guard)
 	return s.look(ctx)
+}
+
+// Check tells beforehand whether Open would refuse the disk at path, or the
+// destination, for how they are used. Nothing is frozen.
+func Check(sys *disk.Sys, path, destination string) error {
+	d, err := disk.OpenSource(sys, path)
+	if err != nil {
+		return err
+	}
+	h := host{sys: sys}
+	parts, err := h.partsOf(d.Facts().Disk, d.InUse())
+	if err == nil {
+		err = h.mayWrite(destination, parts)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", path, err)
+	}
+	return errors.Join(err, d.Close())
 }
 
 // look surveys the disk under a short freeze. On a running file system the map

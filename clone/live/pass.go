@@ -78,6 +78,8 @@ type pass struct {
 	limited int       // rounds with few dirty pages
 	tries   int
 	loose   int
+	hushed  bool   // services were stopped
+	wake    func() // starts them again; nil: nothing to do
 	losses  int
 	caught  int64 // bytes in the arena, in all
 	frozen  time.Duration
@@ -162,13 +164,37 @@ func (p *pass) advance(ctx context.Context) error {
 		return p.final(ctx)
 	case p.limited > 0:
 		p.limited++
-	case p.s.method == Compared || p.rounds > 0 && p.enough(size, took):
+	case p.s.method == Compared || p.hushed || p.rounds > 0 && p.enough(size, took):
+		if again, err := p.hush(ctx); again || err != nil {
+			return err
+		}
 		p.limited, p.least = 1, size
 		if err := p.s.limiter.on(); err != nil {
 			return err
 		}
 	}
 	return p.round(ctx)
+}
+
+// hush lets services be stopped, and then begins a round for what they wrote:
+// that is to be copied before anybody has to wait.
+func (p *pass) hush(ctx context.Context) (again bool, err error) {
+	if p.hushed || p.s.o.BeforeFreeze == nil {
+		return false, nil
+	}
+	p.hushed, p.wake = true, p.s.o.AfterThaw
+	if err := p.s.o.BeforeFreeze(ctx); err != nil {
+		return false, err
+	}
+	return true, p.round(ctx)
+}
+
+// unhush lets them be started again.
+func (p *pass) unhush() {
+	if p.wake != nil {
+		p.wake()
+		p.wake = nil
+	}
 }
 
 // enough tells whether more rounds would bring no more.
@@ -236,6 +262,7 @@ func (p *pass) Close() error {
 		return nil
 	}
 	err := errors.Join(p.s.limiter.off(), p.arena.close())
+	p.unhush()
 	extent.Release(p.read.buf)
 	p.read.buf, p.arena, p.left = nil, nil, nil
 	p.s.busy.Store(false)

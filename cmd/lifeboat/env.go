@@ -37,8 +37,9 @@ type env struct {
 	dry  bool
 
 	// state
-	meter *progress.Meter
-	show  *shower
+	meter  *progress.Meter
+	show   *shower
+	divert func(format string, args ...any) // takes what logf is told; nil: it is printed
 }
 
 func hostEnv() *env {
@@ -63,6 +64,10 @@ func (e *env) close() { e.show.stop() }
 
 // logf tells what is going on: above the line that shows the progress.
 func (e *env) logf(format string, args ...any) {
+	if e.divert != nil {
+		e.divert(format, args...)
+		return
+	}
 	if e.show == nil && !e.json {
 		fmt.Fprintf(e.stderr, format+"\n", args...)
 		return

@@ -20,7 +20,9 @@ import (
 
 // liveOptions are for a source that is in use.
 type liveOptions struct {
-	longFreeze bool
+	longFreeze   bool
+	beforeFreeze func(ctx context.Context) error // live.Options
+	afterThaw    func()
 }
 
 func (o *liveOptions) addFlags(cmd *cobra.Command) {
@@ -46,6 +48,8 @@ func (e *env) withRunning(ctx context.Context, to string, o liveOptions, do func
 		Watchdog:        func() *exec.Cmd { return exec.Command("/proc/self/exe", watchdogCommand) },
 		Destination:     to,
 		AllowLongFreeze: o.longFreeze,
+		BeforeFreeze:    o.beforeFreeze,
+		AfterThaw:       o.afterThaw,
 		Logf:            e.logf,
 	})
 	if err != nil {

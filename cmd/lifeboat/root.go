@@ -49,6 +49,7 @@ func newRoot(e *env) *cobra.Command {
 		newConvert(e),
 		newFixBoot(e),
 		newResize(e),
+		newNightly(e),
 		newConfig(e),
 		newNotify(e),
 		newRescue(e),

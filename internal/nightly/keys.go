@@ -20,7 +20,7 @@ func saveKeys() []Key {
 	return []Key{
 		{"from", "what is saved: / is the running system's disk", func(s *Settings) any { return &s.From }, nil},
 		{"to", "where to: a folder, nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, davfs:https://…, UUID=…, LABEL=…", func(s *Settings) any { return &s.To }, nil},
-		{"name", "this Pi's folder there; empty: host name and machine ID", func(s *Settings) any { return &s.Name }, nil},
+		{"folder", "this Pi's folder there; empty: host name and machine ID", func(s *Settings) any { return &s.Folder }, nil},
 		{"type", "kind of backup", func(s *Settings) any { return &s.Type }, Types()},
 		{"level", "how hard to pack, 1 to 9; 0: as the format's own tool does", func(s *Settings) any { return &s.Level }, nil},
 		{"when", "start times, as systemd.time(7) has them", func(s *Settings) any { return &s.When }, nil},

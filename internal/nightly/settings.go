@@ -5,10 +5,10 @@ import "time"
 // Settings are all that can be configured, of one schedule. keys.go names each
 // field as its users know it.
 type Settings struct {
-	From string // "/": the running system's disk
-	To   string // a folder, or what to mount: parseDestination
-	Name string // the folder of this Pi in it; "" is made of host name and machine ID
-	Type string // of the backup: one of Types()
+	From   string // "/": the running system's disk
+	To     string // a folder, or what to mount: parseDestination
+	Folder string // of this Pi in it; "" is made of host name and machine ID
+	Type   string // of the backup: one of Types()
 
 	When   string // systemd.time(7), OnCalendar
 	Spread time.Duration

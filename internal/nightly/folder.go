@@ -1,0 +1,125 @@
+package nightly
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// stamp is the time in a snapshot's name, in UTC.
+const stamp = "20060102T150405Z"
+
+// A Folder holds the snapshots of one Pi, a file each.
+type Folder struct{ Path string }
+
+// FileName is that of a new snapshot. pinned is what a person calls it, or "".
+func FileName(schedule, kind, pinned string, now time.Time) string {
+	name := schedule + "-" + now.UTC().Format(stamp)
+	if pinned != "" {
+		name += "-" + plainName(pinned)
+	}
+	return name + "." + kind
+}
+
+// maxPinned bounds a name in a file's name, in bytes.
+const maxPinned = 64
+
+// plainName makes any text fit for a file's name, also on FAT.
+func plainName(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune(`/\:*?"<>|. `, r) || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, text)
+	return strings.TrimSuffix(cut(text, maxPinned), "…")
+}
+
+// ParseName reads a snapshot's name; false is something else, which is left
+// alone.
+func ParseName(name string) (Snapshot, bool) {
+	schedule, rest, ok := strings.Cut(name, "-")
+	if !ok || len(rest) < len(stamp)+2 || schedule == "" {
+		return Snapshot{}, false
+	}
+	when, err := time.Parse(stamp, rest[:len(stamp)])
+	if err != nil {
+		return Snapshot{}, false
+	}
+	s := Snapshot{Name: name, Schedule: schedule, Time: when, Size: -1}
+	rest = rest[len(stamp):]
+	if pinned, dashed := strings.CutPrefix(rest, "-"); dashed {
+		s.Pinned, rest, ok = strings.Cut(pinned, ".")
+		if rest = "." + rest; !ok || s.Pinned == "" {
+			return Snapshot{}, false
+		}
+	}
+	s.Type = strings.TrimPrefix(rest, ".")
+	return s, rest != s.Type && slices.Contains(Types(), s.Type)
+}
+
+// List are all snapshots in the folder; none where it is not there yet.
+func (f Folder) List() ([]Snapshot, error) {
+	entries, err := os.ReadDir(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the snapshots: %w", err)
+	}
+	var all []Snapshot
+	for _, e := range entries {
+		s, ok := ParseName(e.Name())
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			s.Size = info.Size()
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// Remove removes a snapshot, its image first: what is left over of one that was
+// half removed is no snapshot.
+func (f Folder) Remove(s Snapshot) error {
+	if _, ok := ParseName(s.Name); !ok || s.Pinned != "" {
+		panic("BUG: this is not to be removed: " + s.Name)
+	}
+	errs := []error{os.Remove(filepath.Join(f.Path, s.Name))}
+	entries, err := os.ReadDir(f.Path)
+	for _, e := range entries { // head, bmap, boot areas
+		if _, other := ParseName(e.Name()); strings.HasPrefix(e.Name(), s.Name+".") && !other {
+			errs = append(errs, os.Remove(filepath.Join(f.Path, e.Name())))
+		}
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// Sweep removes what runs of the schedule that died have left: temporary files
+// have the name of their snapshot behind a dot. Nobody else may be writing.
+func (f Folder) Sweep(schedule string, logf func(format string, args ...any)) error {
+	left, err := filepath.Glob(filepath.Join(f.Path, "."+schedule+"-*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range left {
+		name := strings.TrimPrefix(filepath.Base(path), ".")
+		if len(name) < len(schedule)+1+len(stamp) {
+			continue
+		}
+		if _, err := time.Parse(stamp, name[len(schedule)+1:][:len(stamp)]); err != nil {
+			continue
+		}
+		logf("remove %s, which a run that died has left", filepath.Base(path))
+		errs = append(errs, os.Remove(path))
+	}
+	return errors.Join(errs...)
+}
