@@ -91,12 +91,12 @@ mirror() {
 }
 
 # add_sources names backports and the firmware's component at the mirror, and
-# the boards' architectures.
+# the boards' architecture.
 add_sources() {
 	local uri
 	uri=$(mirror)
 	[ -n "$uri" ] || die "this is not Debian 12 ($suite), or its lists were never read (apt-get update)"
-	say "names $suite-backports and non-free-firmware in $sources, and the architectures arm64 and armhf"
+	say "names $suite-backports and non-free-firmware in $sources, and the architecture arm64"
 	as_root tee $sources >/dev/null <<-END
 		# Written by testdata/need.sh of lifeboat, for its tests.
 		Types: deb
@@ -112,19 +112,13 @@ add_sources() {
 		Signed-By: $keyring
 	END
 	as_root dpkg --add-architecture arm64
-	as_root dpkg --add-architecture armhf
-}
-
-# knows tells whether the boards' architectures are known here.
-knows() {
-	[ -f $sources ] && [ "$(dpkg --print-foreign-architectures | grep -cx -e arm64 -e armhf)" = 2 ]
 }
 
 # update reads the mirror's lists, once a run.
 updated=
 update() {
 	[ -z "$updated" ] || return 0
-	if ! knows; then
+	if ! [ -f $sources ] || ! dpkg --print-foreign-architectures | grep -qx arm64; then
 		retry as_root apt-get -qq update # the mirror is known only by its lists
 		add_sources
 	fi
@@ -160,39 +154,54 @@ emulate() {
 	[ -e $fs/qemu-aarch64 ] || as_root update-binfmts --enable qemu-aarch64
 }
 
-# newest prints the newest package whose name matches.
+# newest NAME [OPTION...] prints the newest package whose name matches.
 newest() {
-	apt-cache search --names-only "^$1\$" | cut -d' ' -f1 | sort -V | tail -1
+	local name=$1
+	shift
+	apt-cache "$@" search --names-only "^$name\$" | cut -d' ' -f1 | sort -V | tail -1
 }
 
-# download fetches packages into a folder of the cache, whole or not at all.
-download() {
-	local dir=$cache/$1
-	shift
-	say "fetches into $dir: $*"
+fetch_debs() {
+	local dir=$cache/debs full cloud p names=$firmware
+	[ ! -e "$dir/complete" ] || return 0
+	update
+	full=$(newest "linux-image-${kernel}-arm64")
+	cloud=$(newest "linux-image-${kernel}-cloud-arm64")
+	[ -n "$full" ] && [ -n "$cloud" ] || die "no kernel linux-image-${kernel}-arm64 at the mirror"
+	for p in $full $cloud $arm64_debs; do names+=" $p:arm64"; done
+	say "fetches into $dir:$names"
 	rm -rf "$dir.new"
 	mkdir -p "$dir.new"
-	(cd "$dir.new" && retry apt-get -qq -o APT::Sandbox::User="$(id -un)" download "$@")
+	(cd "$dir.new" && retry apt-get -qq -o APT::Sandbox::User="$(id -un)" download $names)
 	touch "$dir.new/complete"
 	rm -rf "$dir"
 	mv "$dir.new" "$dir"
 }
 
-fetch_debs() {
-	local full cloud armmp
-	if [ ! -e "$cache/debs/complete" ]; then
-		update
-		full=$(newest "linux-image-${kernel}-arm64")
-		cloud=$(newest "linux-image-${kernel}-cloud-arm64")
-		[ -n "$full" ] && [ -n "$cloud" ] || die "no kernel linux-image-${kernel}-arm64 at the mirror"
-		download debs $firmware $(printf '%s:arm64 ' $full $cloud $arm64_debs)
-	fi
-	if [ ! -e "$cache/debs-armhf/complete" ]; then
-		update
-		armmp=$(newest "linux-image-${kernel}-armmp")
+# fetch_armhf does it for boards of 32 bits, by lists of its own: nothing of that
+# architecture is installed, so the machine need not know it.
+fetch_armhf() {
+	local dir=$cache/debs-armhf uri armmp
+	[ ! -e "$dir/complete" ] || return 0
+	uri=$(mirror)
+	[ -n "$uri" ] || { update; uri=$(mirror); }
+	rm -rf "$dir.new"
+	mkdir -p "$dir.new"/apt/{lists,archives}/partial
+	(
+		cd "$dir.new"
+		printf "deb [arch=armhf signed-by=$keyring] $uri %s main\n" $suite $suite-backports >apt/sources.list
+		options=(-qq -o "Dir::Etc::SourceList=$PWD/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$PWD/apt/lists"
+			-o Dir::State::Status=/dev/null -o "Dir::Cache=$PWD/apt" -o APT::Architectures::=armhf -o APT::Sandbox::User="$(id -un)")
+		retry apt-get "${options[@]}" update
+		armmp=$(newest "linux-image-${kernel}-armmp" "${options[@]}")
 		[ -n "$armmp" ] || die "no kernel linux-image-${kernel}-armmp at the mirror"
-		download debs-armhf $(printf '%s:armhf ' $armmp $armhf_debs)
-	fi
+		say "fetches into $dir: $armmp $armhf_debs"
+		retry apt-get "${options[@]}" download $(printf '%s:armhf ' $armmp $armhf_debs)
+		rm -rf apt
+	)
+	touch "$dir.new/complete"
+	rm -rf "$dir"
+	mv "$dir.new" "$dir"
 }
 
 # fetch_root makes the archive of the boards' Debian: minutes, for its packages
@@ -244,7 +253,7 @@ mkdir -p "$cache"
 case ${1-} in
 test) install_all $toolchain $cards $boards $guests $peers $nightly ;;
 demo) install_all $cards $boards ;;
-debs) fetch_debs ;;
+debs) fetch_debs; fetch_armhf ;;
 root) fetch_root ;;
 broken) fetch_broken ;;
 cache) echo "$cache" ;;
