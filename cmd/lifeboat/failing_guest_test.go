@@ -261,10 +261,30 @@ func TestGuestFailingMaps(t *testing.T) {
 			says(t, "inspect", exitReserved, []string{"could not be read", "all bytes count as used"}, "inspect", node)
 			words = fmt.Sprintf("%d bytes of the disk could not be read, and are zeros", c.bad.Len)
 			says(t, "clone --keep-going", exitReserved, []string{c.plan, words}, "clone", "--ids=keep", "--keep-going", node, target)
-			if name == "superblock" { // e2fsck has put a copy in its place
-				fixture.Run(t, "e2fsck", "-fn", fixture.Cut(t, target, fixture.Part{Num: 2, Off: rootOff, Size: failingSize - rootOff}))
+			if name == "superblock" { // of a file system of one group there is no copy: every other byte is there
+				sameFrom(t, target, c.bad.End())
 			}
 		})
+	}
+}
+
+// sameFrom holds that a target has the MiB of the good card from off on, and not
+// only what is in use of it.
+func sameFrom(t *testing.T, target string, off int64) {
+	t.Helper()
+	want, got := make([]byte, 1<<20), make([]byte, 1<<20)
+	for path, b := range map[string][]byte{goodNode: want, target: got} {
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.ReadAt(b, off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(want, got) {
+		t.Errorf("the bytes behind %d are not those of the card", off)
 	}
 }
 
