@@ -74,7 +74,7 @@ func (e *execution) newIDs(ctx context.Context) error {
 
 // resolve reports each reference that would not be found at boot.
 func (e *execution) resolve(head *manifest.Head, v views) error {
-	findings, err := identity.Check(head, v.boot, v.root)
+	findings, err := identity.Check(head, v.boot, v.root, e.plan.others()...)
 	if err != nil {
 		return err
 	}

@@ -60,8 +60,11 @@ func Merge(first, second Source, h1, h2 *manifest.Head, random io.Reader) (*Merg
 	m.head.Parts = slices.Clone(h1.Parts)
 	own := extent.Extent{Off: 0, Len: endOf(h1.Parts)}
 	m.moves = []Step{{Op: Move, Src: own, Dst: own}}
+	m.head.Unreadable = h1.Unreadable.Clip(own)
 	for i, p := range h2.Parts {
 		m.take(h1, guests[i], placed[i], p)
+		lost := h2.Unreadable.Clip(p.Extent).Shift(placed[i].Extent.Off - p.Extent.Off)
+		m.head.Unreadable = m.head.Unreadable.Union(lost)
 	}
 	m.noteLabels(h1, h2)
 	if len(h2.Areas) > 0 {
@@ -244,6 +247,7 @@ func (p *mergedPass) finish() error {
 	tail := p.pass.Tail()
 	for _, s := range p.now.moves {
 		p.tail.Used = p.tail.Used.Union(tail.Used.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
+		p.tail.Unreadable = p.tail.Unreadable.Union(tail.Unreadable.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
 		p.tail.Unreadable = p.tail.Unreadable.Union(tail.Unreadable.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
 	}
 	if tail.Live != nil {

@@ -61,6 +61,7 @@ type Plan struct {
 	Board   string         `json:"board,omitempty"`  // that is to boot it, by its name in package boards
 	Device  string         `json:"device,omitempty"` // what the disk will be called: names by place follow
 	Guests  []GuestPart    `json:"guests,omitempty"` // parts that come from the second of two disks
+	Beside  *Beside        `json:"beside,omitempty"` // the other disk of the same system
 	Notes   []string       `json:"notes,omitempty"`
 }
 

@@ -114,7 +114,11 @@ func randomUUID(random io.Reader) (string, error) {
 // replaced is the changes as package identity takes them: old to new.
 func (p *Plan) replaced() map[string]string {
 	m := map[string]string{}
-	for _, c := range p.Changes {
+	changes := p.Changes
+	if p.Beside != nil { // of two that have one, this disk's counts
+		changes = slices.Concat(p.Beside.Changes, p.Changes)
+	}
+	for _, c := range changes {
 		if !c.Twin {
 			m[c.Old] = c.New
 		}
@@ -222,7 +226,7 @@ func (p *Plan) unsure(f identity.Finding) string {
 // misplaced tells of a name by place that a disk in the target's slot cannot
 // have. Who said what the disk will be called knows better.
 func (p *Plan) misplaced(f identity.Finding) string {
-	if !f.OK || f.Kind != identity.Device || p.Device != "" || identity.CanBe(p.Target.Slot, f.Value) {
+	if !f.OK || f.Kind != identity.Device || f.Elsewhere || p.Device != "" || identity.CanBe(p.Target.Slot, f.Value) {
 		return ""
 	}
 	return fmt.Sprintf("%s part: %s line %d: %s %s: no disk in a slot of kind %s has that name; --device=/dev/… translates such names",

@@ -16,6 +16,8 @@ type Finding struct {
 	OK   bool   `json:"ok"`   // it leads to a part of this disk that can be meant
 	Part int    `json:"part"` // that part's number; 0 = none
 	Text string `json:"text"` // for people: what is wrong and what would be right
+	// Elsewhere says that the part is one of another disk of the same system.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // Serious tells whether the board would not boot, or stop on the way.
@@ -23,8 +25,9 @@ func (f Finding) Serious() bool { return !f.OK && !f.Optional }
 
 // Check resolves each reference of the boot part and the root against the disk
 // that head describes. A reference to another disk is not OK; where it is also
-// Optional, that is mostly meant so.
-func Check(head *manifest.Head, boot, root fs.FS) ([]Finding, error) {
+// Optional, that is mostly meant so. Where the system lies on more disks, those
+// are the others: what this disk does not have, may be there.
+func Check(head *manifest.Head, boot, root fs.FS, others ...*manifest.Head) ([]Finding, error) {
 	files, err := find(boot, root)
 	if err != nil {
 		return nil, err
@@ -36,9 +39,23 @@ func Check(head *manifest.Head, boot, root fs.FS) ([]Finding, error) {
 	c := checker{head, diskOf(refs)}
 	var findings []Finding
 	for _, r := range refs {
-		findings = append(findings, c.check(r))
+		f := c.check(r)
+		for _, other := range others {
+			if !f.OK {
+				f = f.seek(checker{other, ""})
+			}
+		}
+		findings = append(findings, f)
 	}
-	return append(findings, missing(head, files, refs, boot, root)...), nil
+	if len(others) > 0 && !slices.ContainsFunc(files, isBoot) {
+		return findings, nil // another disk boots
+	}
+	lacks := missing(head, files, refs, boot, root)
+	for i := range lacks {
+		// A disk without a root boots none, unless that is on another.
+		lacks[i].Optional = lacks[i].Optional || rootless(head) && len(others) == 0
+	}
+	return append(findings, lacks...), nil
 }
 
 // RootOf is the number of the part that the boot files name as the root, when
@@ -62,9 +79,22 @@ func RootOf(head *manifest.Head, boot fs.FS, changes map[string]string) (int, er
 	return 0, nil
 }
 
+// seek looks for what was not found on another disk. A name by place may be any
+// disk's: it counts where the part suits.
+func (f Finding) seek(c checker) Finding {
+	num := c.resolve(f.Ref)
+	if e, ok := c.entry(num); num == 0 || ok && e.Extended || !c.suits(f.Ref, num) {
+		return f
+	}
+	f.OK, f.Elsewhere, f.Part = true, true, num
+	f.Text = fmt.Sprintf("%s: %s: %s is part %d of the other disk", f.place(), f.Use, f.Ref, num)
+	return f
+}
+
+func isBoot(f file) bool { return !strings.HasPrefix(f.name, "etc/") }
+
 // missing says what should be there, and is not.
 func missing(head *manifest.Head, files []file, refs []Ref, boot, root fs.FS) []Finding {
-	isBoot := func(f file) bool { return !strings.HasPrefix(f.name, "etc/") }
 	isRoot := func(r Ref) bool { return namesRoot(r) && !strings.HasPrefix(r.File, "etc/") }
 	var text string
 	scripted := false
@@ -84,7 +114,7 @@ func missing(head *manifest.Head, files []file, refs []Ref, boot, root fs.FS) []
 	if scripted {
 		text += ", unless the boot script does"
 	}
-	return []Finding{{Ref: Ref{Where: Boot, Use: "root=", Optional: scripted || rootless(head)}, Text: text}}
+	return []Finding{{Ref: Ref{Where: Boot, Use: "root=", Optional: scripted}, Text: text}}
 }
 
 // rootless tells whether no part can be a root: rescue media run from memory,

@@ -124,7 +124,7 @@ func (k *packedSink) Commit(ctx context.Context, t *manifest.Tail) error {
 	if err != nil {
 		return err
 	}
-	s := sidecar(k.head, t)
+	s := sidecar(k.head, t, k.o)
 	s.File = Sum{k.out.size, hex.EncodeToString(k.out.sum.Sum(nil))}
 	s.Content = Sum{k.head.Size, hex.EncodeToString(k.sum.Sum(nil))}
 	if k.o.Verify {

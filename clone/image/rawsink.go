@@ -98,7 +98,7 @@ func (k *rawSink) Commit(ctx context.Context, t *manifest.Tail) error {
 	if err != nil {
 		return fmt.Errorf("%s: read what was patched: %w", k.path, err)
 	}
-	s := sidecar(k.head, t)
+	s := sidecar(k.head, t, k.o)
 	b.Unreadable = s.Tail.Unreadable
 	s.File.Size, s.Content.Size = k.head.Size, k.head.Size
 	s.Tail.Digests = nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
@@ -21,6 +22,15 @@ type Sidecar struct {
 	Content Sum           `json:"content"` // unpacked: the disk
 	Head    manifest.Head `json:"head"`
 	Tail    manifest.Tail `json:"tail"`
+	Pair    *Pair         `json:"pair,omitempty"` // nil = the system lies on this disk alone
+}
+
+// A Pair names the image of the other disk, where a system lies on two.
+type Pair struct {
+	File  string `json:"file"`            // its name in the same folder
+	Size  int64  `json:"size"`            // of the disk in it, bytes
+	ID    string `json:"id,omitempty"`    // of its table
+	Boots bool   `json:"boots,omitempty"` // it is the one that boots
 }
 
 // A Sum binds a side file to what it lies beside.
@@ -68,6 +78,9 @@ func (s *Sidecar) check() error {
 		if err := (extent.Set{p.Extent}).Check(size); err != nil {
 			return fmt.Errorf("part %d: %w", p.Num, err)
 		}
+	}
+	if p := s.Pair; p != nil && (p.Size <= 0 || path.Base(p.File) != p.File || p.File == "." || p.File == "/" || p.File == "..") {
+		return fmt.Errorf("pair %q of %d bytes: not possible", p.File, p.Size)
 	}
 	if err := checkAreas(s.Head.Areas); err != nil {
 		return err
@@ -223,4 +236,20 @@ func (h *hints) unreadable() extent.Set {
 		return h.bmap.Unreadable
 	}
 	return nil
+}
+
+// PairOf is what the head beside an image says of the other disk of the same
+// system; nil = nothing.
+func PairOf(src Source) *Pair {
+	var side *Sidecar
+	switch img := src.(type) {
+	case *Raw:
+		side = img.h.side
+	case *Packed:
+		side = img.h.side
+	}
+	if side == nil {
+		return nil
+	}
+	return side.Pair
 }

@@ -52,6 +52,7 @@ type SinkOptions struct {
 	// Areas are what the boot areas hold that the head names, by their names: an
 	// image has no place for them, so each becomes a file beside it.
 	Areas map[string][]byte
+	Pair  *Pair // the image of the other disk of the same system
 }
 
 // filePerm keeps a disk's secrets (keys, password hashes) with their owner.
@@ -162,8 +163,8 @@ func publish(path string, f *atomicfile.File, o SinkOptions, s *Sidecar, b *Bmap
 }
 
 // sidecar begins the JSON head.
-func sidecar(h *manifest.Head, t *manifest.Tail) *Sidecar {
-	s := &Sidecar{Version: manifest.Version, Head: *h}
+func sidecar(h *manifest.Head, t *manifest.Tail, o SinkOptions) *Sidecar {
+	s := &Sidecar{Version: manifest.Version, Head: *h, Pair: o.Pair}
 	if t != nil {
 		s.Tail = *t
 	}

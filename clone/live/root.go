@@ -69,3 +69,32 @@ func (h host) diskOf(no disk.Number) (string, error) {
 	}
 	return name, nil
 }
+
+// bootPoints are where the part is mounted that a Raspberry Pi boots from: since
+// bookworm, and before.
+var bootPoints = [...]string{"/boot/firmware", "/boot"}
+
+// BootDisk is the node of the disk that the boot part lies on, and where that is
+// mounted, if it is another disk than root; "" where it is not.
+func BootDisk(sys *disk.Sys, root string) (path, point string, err error) {
+	h := host{sys: sys}
+	mounts, err := h.mounts()
+	if err != nil {
+		return "", "", err
+	}
+	for _, point := range bootPoints {
+		for _, m := range mounts {
+			if m.Point != point || m.Number.Major == 0 {
+				continue
+			}
+			name, err := h.diskOf(m.Number)
+			if err != nil {
+				return "", "", err
+			}
+			if path := filepath.Join(sys.Dev, name); path != root {
+				return path, point, nil
+			}
+		}
+	}
+	return "", "", nil
+}

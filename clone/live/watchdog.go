@@ -76,7 +76,7 @@ func startWatchdog(command func() *exec.Cmd, dirs []*os.File, trace string) (_ *
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // not the terminal's: ^C is for us
 	err = errors.Join(w.cmd.Start(), in.Close(), out.Close())
 	if err == nil {
-		err = w.tell(order{Mounts: len(dirs), Trace: trace})
+		err = w.tellWithin(startTime, order{Mounts: len(dirs), Trace: trace})
 	}
 	if err != nil {
 		return nil, errors.Join(err, w.end())
@@ -87,8 +87,14 @@ func startWatchdog(command func() *exec.Cmd, dirs []*os.File, trace string) (_ *
 // answerTime is how long the watchdog may take to answer: it only notes.
 const answerTime = 5 * time.Second
 
+// startTime is how long its first answer may take: its program may have to be
+// read from the card that is busy, and nothing is frozen yet.
+const startTime = time.Minute
+
 // tell gives an order and waits for the answer.
-func (w *watchdog) tell(o order) error {
+func (w *watchdog) tell(o order) error { return w.tellWithin(answerTime, o) }
+
+func (w *watchdog) tellWithin(limit time.Duration, o order) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	b, err := json.Marshal(o)
@@ -98,7 +104,7 @@ func (w *watchdog) tell(o order) error {
 	if _, err := w.orders.Write(b); err != nil {
 		return fmt.Errorf("the watchdog is gone: %w%s", err, w.stderr.words())
 	}
-	if err := w.answers.SetReadDeadline(time.Now().Add(answerTime)); err != nil {
+	if err := w.answers.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	var answer [1]byte

@@ -18,6 +18,9 @@ import (
 
 type backupOptions struct {
 	from, to  string
+	with      string // a second disk that is saved along
+	second    string // to this image
+	pair      *image.Pair
 	overwrite bool
 	level     int
 	noVerify  bool
@@ -44,10 +47,15 @@ SRC is a disk that nobody uses, or / for the running system's own: it is copied
 while everything runs, frozen for a moment, and the backup is exactly what the
 disk held at that moment (docs/LIVE.md).
 
+A system that lies on two disks is saved into two images that name each other:
+--with and --second. Restore makes two disks, or one, of them. / finds by itself
+that its boot part lies on another disk, and saves that as FILE.boot.img….
+
 A disk that cannot be read everywhere ends the run, with the bytes and their
 part. --keep-going reads around such places, saves zeros in their stead, and says
 where they lie: now, and whenever the backup is used (exit code 5).`,
 		Example: `  lifeboat backup /dev/sdb card.img.zst
+  lifeboat backup /dev/sda card.img.zst --with=/dev/sdb --second=root.img.zst
   sudo lifeboat backup / /mnt/nas/pi.img.zst`,
 		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
@@ -61,6 +69,8 @@ where they lie: now, and whenever the backup is used (exit code 5).`,
 	f.StringVar(&o.target.yes, "yes", "", "where the output is a disk: agree, by the `WORD` that the plan shows")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
 	addKeepGoing(cmd, &o.keepGoing)
+	f.StringVar(&o.with, "with", "", "save a second disk along, `SRC2`: the first one boots, the root is on the second")
+	f.StringVar(&o.second, "second", "", "the image of the second disk, `FILE2`, in the folder of the first")
 	o.live.addFlags(cmd)
 	e.addDryRun(cmd)
 	return cmd
@@ -70,13 +80,26 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 	if toDisk, err := e.isDisk(o.to); err == nil && toDisk {
 		o.target.from, o.target.to, o.target.ids = o.from, o.to, string(clone.KeepIDs)
 		o.target.noVerify, o.target.keepGoing = o.noVerify, o.keepGoing
+		o.target.with, o.target.second = o.with, o.second
 		return runClone(ctx, e, o.target)
+	}
+	if o.from != "/" && (o.with != "" || o.second != "") {
+		if o.with == "" {
+			return usage("--second is for a second disk: name it with --with")
+		}
+		if err := o.checkSecond(); err != nil {
+			return err
+		}
+		return e.saveTwo(ctx, o)
 	}
 	if o.from == "/" {
 		if o.keepGoing {
 			return refuseKeepGoing("the running system's disk")
 		}
-		return e.withRunning(ctx, o.to, o.live, func(src *origin) error { return e.save(ctx, src, o) })
+		if o.with != "" {
+			return usage("/ finds by itself that it lies on two disks; --second names the image of the one that boots")
+		}
+		return e.saveRunning(ctx, o)
 	}
 	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing})
 	if err != nil {
@@ -107,7 +130,7 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 // openSink begins the image. What a live source catches up with comes as
 // patches, which a packed image takes by way of a spool.
 func (e *env) openSink(src *origin, o backupOptions) (clone.Sink, error) {
-	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Verify: !o.noVerify, Meter: e.meter, Logf: e.logf, Areas: src.areas}
+	opts := image.SinkOptions{Overwrite: o.overwrite, Level: o.level, Verify: !o.noVerify, Meter: e.meter, Logf: e.logf, Areas: src.areas, Pair: o.pair}
 	var sink clone.Sink
 	var err error
 	if o.from == "/" {

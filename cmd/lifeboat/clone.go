@@ -36,14 +36,17 @@ With --with two disks become one: a card that boots, and what its root is on.`,
 }
 
 func runClone(ctx context.Context, e *env, o restoreOptions) error {
-	if o.from == "/" && o.with != "" {
-		return usage("/ cannot be merged with another disk while it runs: back both up, then restore them --with each other")
+	if o.from == "/" && (o.with != "" || o.second != "") {
+		return usage("/ cannot be cloned with another disk while it runs: back both up, then restore them --with each other")
 	}
 	if o.from == "/" {
 		if o.keepGoing {
 			return refuseKeepGoing("the running system's disk")
 		}
 		return e.withRunning(ctx, o.to, liveOptions{}, func(src *origin) error { return e.fill(ctx, src, o) })
+	}
+	if o.second != "" {
+		return e.fillTwo(ctx, o, image.Options{KeepGoing: o.keepGoing, Logf: e.logf})
 	}
 	src, err := e.openSources(ctx, o, image.Options{KeepGoing: o.keepGoing})
 	if err != nil {

@@ -36,13 +36,25 @@ const watchdogCommand = "live-watchdog"
 // withRunning gives the running system's own disk to do. What could not be held
 // to one instant is a reservation.
 func (e *env) withRunning(ctx context.Context, to string, o liveOptions, do func(src *origin) error) error {
-	if os.Geteuid() != 0 {
-		return &clone.Refusal{Err: errors.New("only root may freeze the running system"), Hint: "call it with sudo"}
+	if err := mayFreeze(); err != nil {
+		return err
 	}
 	path, err := live.RootDisk(e.sys)
 	if err != nil {
 		return refusal(err)
 	}
+	return e.withLive(ctx, path, to, o, do)
+}
+
+func mayFreeze() error {
+	if os.Geteuid() != 0 {
+		return &clone.Refusal{Err: errors.New("only root may freeze the running system"), Hint: "call it with sudo"}
+	}
+	return nil
+}
+
+// withLive does so with a disk that is in use.
+func (e *env) withLive(ctx context.Context, path, to string, o liveOptions, do func(src *origin) error) error {
 	src, err := live.Open(ctx, e.sys, path, live.Options{
 		Survey:          surveyDisk,
 		Watchdog:        func() *exec.Cmd { return exec.Command("/proc/self/exe", watchdogCommand) },

@@ -19,11 +19,17 @@ func (e *env) openSources(ctx context.Context, o restoreOptions, first image.Opt
 	if err != nil || o.with == "" {
 		return src, err
 	}
-	second, err := e.openOrigin(ctx, o.with, image.Options{Logf: e.logf})
+	second, err := e.openOrigin(ctx, o.with, image.Options{KeepGoing: o.keepGoing, Logf: e.logf})
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
-	both, err := e.merge(src, second)
+	if src.pair != nil && src.pair.Boots { // whatever was named first
+		src, second = second, src
+	}
+	var both *origin
+	if err = belong(src, second); err == nil {
+		both, err = e.merge(src, second)
+	}
 	if err != nil {
 		return nil, errors.Join(err, src.Close(), second.Close())
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 type restoreOptions struct {
 	from, to  string
 	with      string // the second of two sources
+	second    string // the second of two targets; "" = both sources become one disk
 	ids       string
 	grow      string
 	yes       string
@@ -51,7 +53,8 @@ connection is resumed. "-" is standard input, packed or not.
 
 Two disks that were saved (the boot part on a card, the root on an NVMe) become
 one with --with: the parts of SRC2 follow those of SRC, with numbers and PARTUUIDs
-of their own, and cmdline.txt and fstab follow (docs/FORMAT.md).
+of their own, and cmdline.txt and fstab follow. With --second=DISK2 they become
+two disks again (docs/FORMAT.md).
 
 Interrupted? Give the same command again: what is already right is kept.`,
 		Example: `  lifeboat restore card.img.zst /dev/sdb
@@ -89,29 +92,38 @@ func addTargetFlags(e *env, cmd *cobra.Command, o *restoreOptions, ids string) {
 	f.StringVar(&o.device, "device", "", "names by place, as /dev/mmcblk0p2, become those of this `DISK`: /dev/nvme0n1")
 	f.StringVar(&o.with, "with", "", "the source of a second disk, `SRC2`: both become one, the first one's parts in front")
 	f.StringVar(&o.board, "board", "", "tell what this board would not find at boot: the `NAME` of a file in boards/data")
+	f.StringVar(&o.second, "second", "", "two sources fill two disks, `DISK2` is the second; --yes takes both words, with a comma")
 	e.addDryRun(cmd)
 }
 
 func runRestore(ctx context.Context, e *env, o restoreOptions) error {
-	src, err := e.openSources(ctx, o, image.Options{SHA256: o.sha256, Member: o.member, KeepGoing: o.keepGoing, Logf: e.logf})
+	opts := image.Options{SHA256: o.sha256, Member: o.member, KeepGoing: o.keepGoing, Logf: e.logf}
+	if o.second != "" {
+		return e.fillTwo(ctx, o, opts)
+	}
+	src, err := e.openSources(ctx, o, opts)
 	if err != nil {
 		return err
 	}
 	return errors.Join(e.fill(ctx, src, o), src.Close())
 }
 
-// fill plans, shows, asks and executes: the one way from a source to a disk. An
-// image file in a disk's place that is not there yet is made, and goes away
-// again where nothing came of it.
+// fill plans, shows, asks and executes: the one way from a source to a disk.
 func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
+	return e.withFile(o, src.head.Size, func() error { return e.fillDisk(ctx, src, o) })
+}
+
+// withFile makes an image file in a disk's place that is not there yet, and takes
+// it away again where nothing came of it.
+func (e *env) withFile(o restoreOptions, size int64, do func() error) error {
 	if sameFile(o.from, o.to) || sameFile(o.with, o.to) || o.from == stdinPlace && e.isStdin(o.to) {
 		return &clone.Refusal{Err: fmt.Errorf("%s is what is read from", o.to)}
 	}
-	made, err := makeFile(o.to, src.head.Size)
+	made, err := makeFile(o.to, size)
 	if err != nil {
 		return err
 	}
-	err = e.fillDisk(ctx, src, o)
+	err = do()
 	var touched *clone.TouchedError
 	if made && (e.dry || err != nil && !errors.As(err, &touched) && exitCode(err) != exitReserved) {
 		err = errors.Join(err, os.Remove(o.to))
@@ -120,15 +132,42 @@ func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
 }
 
 func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error {
+	f, err := e.planFill(ctx, src, o)
+	if err != nil {
+		return err
+	}
+	if err := e.showPlan(f.plan); err != nil || e.dry {
+		return err
+	}
+	if err := f.claim(ctx, e, src.disks()); err != nil {
+		return err
+	}
+	e.showProgress()
+	return f.execute(ctx, e)
+}
+
+// A filling is a disk that is to be filled.
+type filling struct {
+	src    *origin
+	o      restoreOptions
+	facts  disk.Facts
+	plan   *clone.Plan
+	target *disk.Target // when it is claimed
+}
+
+func (e *env) planFill(ctx context.Context, src *origin, o restoreOptions) (*filling, error) {
 	facts, err := e.sys.Look(o.to)
 	if err == nil {
 		err = usable(facts, src)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	opts, err := e.planOptions(o)
-	opts.From, opts.Guests, opts.Notes = src.place, src.guests, append(src.notes, src.lost...)
+	opts.From, opts.Guests, opts.Notes = src.place, src.guests, slices.Concat(src.notes, src.lost)
+	if o.second == "" {
+		opts.Notes = append(opts.Notes, src.pairNote()...)
+	}
 	if err == nil && o.board != "" {
 		err = suit(&opts, src, o.board)
 	}
@@ -139,38 +178,43 @@ func (e *env) fillDisk(ctx context.Context, src *origin, o restoreOptions) error
 		opts.Smaller, err = e.lookSmaller(ctx, src, facts, opts.Grow)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	plan, err := clone.PlanRestore(src.head, facts, opts)
 	if err == nil {
 		err = e.runner().Try(ctx, plan)
 	}
-	if err != nil {
+	return &filling{src: src, o: o, facts: facts, plan: plan}, err
+}
+
+// claim asks for consent. None of the disks in from is overwritten.
+func (f *filling) claim(ctx context.Context, e *env, from []disk.Facts) error {
+	if err := e.needPrograms(f.plan); err != nil {
 		return err
 	}
-	if err := e.showPlan(plan); err != nil || e.dry {
-		return err
+	consent := f.o.consent
+	switch {
+	case consent != nil:
+	case f.o.second != "" && f.o.yes != "":
+		consent = sayAny(f.o.yes)
+	default:
+		consent = e.consent(f.o.yes, lossWords(f.plan))
 	}
-	if err := e.needPrograms(plan); err != nil {
-		return err
-	}
-	consent := o.consent
-	if consent == nil {
-		consent = e.consent(o.yes, lossWords(plan))
-	}
-	target, err := disk.Claim(ctx, e.sys, facts, consent, src.disks()...)
-	if err != nil {
-		return err
-	}
-	e.showProgress()
+	var err error
+	f.target, err = disk.Claim(ctx, e.sys, f.facts, consent, from...)
+	return err
+}
+
+// execute fills the claimed disk, gives it up, and tells how it went.
+func (f *filling) execute(ctx context.Context, e *env) error {
 	run := e.runner()
-	run.Areas = src.areas
-	report, err := run.Execute(ctx, plan, src.Source, target)
-	if err = errors.Join(err, target.Close()); err != nil {
+	run.Areas = f.src.areas
+	report, err := run.Execute(ctx, f.plan, f.src.Source, f.target)
+	if err = errors.Join(err, f.target.Close()); err != nil {
 		return err
 	}
-	report.Reservations = append(report.Reservations, src.lost...)
-	return e.tellReport(plan, report)
+	report.Reservations = append(report.Reservations, f.src.lost...)
+	return e.tellReport(f.plan, report)
 }
 
 // usable tells early, before a plan is made, what Claim would refuse.

@@ -28,6 +28,7 @@ type origin struct {
 	live  bool        // it changes while it is read
 
 	areas map[string][]byte         // what the boot areas hold that the head names
+	pair  *image.Pair               // the image that was saved together with it; nil = none
 	lost  []string                  // sentences: what belongs to it, and cannot be had
 	image func(ctx context.Context) // reads the files beside an image; nil = it is none
 
@@ -109,7 +110,7 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 	if err != nil {
 		return nil, err
 	}
-	src := &origin{Source: img, place: place}
+	src := &origin{Source: img, place: place, pair: image.PairOf(img)}
 	src.image = func(ctx context.Context) { src.imageAreas(ctx, s, name, o) }
 	raw, ok := img.(*image.Raw)
 	if o.KeepGoing && (!ok || !store.Local(s)) {

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"lifeboat/clone"
+	"lifeboat/clone/disk"
+	"lifeboat/clone/image"
+)
+
+// fillTwo brings a system that lies on two disks to two disks again. Both are
+// planned, shown and claimed before the first of them is written; the one that
+// boots is written last.
+func (e *env) fillTwo(ctx context.Context, o restoreOptions, first image.Options) error {
+	if len(o.parts)+len(o.keep) > 0 || o.device != "" {
+		return usage("--parts, --keep and --device are for one disk: fill the two one by one")
+	}
+	src, err := e.openOrigin(ctx, o.from, first)
+	if err != nil {
+		return err
+	}
+	if o.with == "" {
+		if o.with, err = src.pairPlace(o.from); err != nil {
+			return errors.Join(err, src.Close())
+		}
+	}
+	second, err := e.openOrigin(ctx, o.with, image.Options{KeepGoing: o.keepGoing, Logf: e.logf})
+	if err != nil {
+		return errors.Join(err, src.Close())
+	}
+	other := o
+	other.from, other.to, other.stamp = o.with, o.second, nil
+	other.with = o.from // which is not to be overwritten either
+	err = errors.Join(belong(src, second), apart(o.to, o.second))
+	if err == nil {
+		err = e.withFile(o, src.head.Size, func() error {
+			return e.withFile(other, second.head.Size, func() error { return e.fillBoth(ctx, [2]*origin{src, second}, [2]restoreOptions{o, other}) })
+		})
+	}
+	return errors.Join(err, src.Close(), second.Close())
+}
+
+func (e *env) fillBoth(ctx context.Context, from [2]*origin, o [2]restoreOptions) error {
+	var two [2]*filling
+	for i := range two {
+		f, err := e.planFill(ctx, from[i], o[i])
+		if err != nil {
+			return err
+		}
+		two[i] = f
+	}
+	if err := clone.Pair(two[0].plan, two[1].plan); err != nil {
+		return err
+	}
+	for _, f := range two {
+		if err := e.showPlan(f.plan); err != nil {
+			return err
+		}
+	}
+	if e.dry {
+		return nil
+	}
+	used := slices.Concat(from[0].disks(), from[1].disks())
+	for i, f := range two {
+		if err := f.claim(ctx, e, used); err != nil {
+			if i > 0 {
+				err = errors.Join(err, two[0].target.Close())
+			}
+			return err
+		}
+	}
+	return e.executeBoth(ctx, two)
+}
+
+// executeBoth fills the second disk, and then the one that boots: the first, if
+// nothing says that it is the other.
+func (e *env) executeBoth(ctx context.Context, two [2]*filling) error {
+	var all reservedError
+	last, early := two[0], two[1]
+	if last.src.pair != nil && last.src.pair.Boots {
+		last, early = early, last
+	}
+	for i, f := range []*filling{early, last} {
+		e.show = nil
+		e.showProgress()
+		err := f.execute(ctx, e)
+		var reserved reservedError
+		switch {
+		case errors.As(err, &reserved):
+			all.reservations = append(all.reservations, reserved.reservations...)
+		case err != nil && i == 0:
+			return errors.Join(err, last.target.Close())
+		case err != nil: // whatever became of this one, the other is written
+			return &clone.TouchedError{Err: err}
+		}
+	}
+	if len(all.reservations) > 0 {
+		return all
+	}
+	return nil
+}
+
+// apart refuses one target in the place of two.
+func apart(a, b string) error {
+	if filepath.Clean(a) == filepath.Clean(b) || sameFile(a, b) {
+		return usage("%s cannot be both disks", a)
+	}
+	return nil
+}
+
+// belong refuses an image in the place of another that a head names.
+func belong(src, second *origin) error {
+	for _, x := range [][2]*origin{{src, second}, {second, src}} {
+		p, other := x[0].pair, x[1]
+		if p != nil && (p.Size != other.head.Size || p.ID != other.head.Table.ID) {
+			return &clone.Refusal{
+				Err:  fmt.Errorf("%s does not belong to %s: that was saved together with a disk of %d bytes with the ID %q, in %s", other.place, x[0].place, p.Size, p.ID, p.File),
+				Hint: "restore them one by one, if that is meant",
+			}
+		}
+	}
+	return nil
+}
+
+// pairPlace is where the image lies that was saved together with this one.
+func (o *origin) pairPlace(place string) (string, error) {
+	switch {
+	case o.pair == nil:
+		return "", usage("--second is for the second of two disks: name its source with --with, as nothing beside %s does", shown(place))
+	case strings.Contains(place, "://"):
+		return place[:strings.LastIndex(place, "/")+1] + o.pair.File, nil
+	}
+	return filepath.Join(filepath.Dir(place), o.pair.File), nil
+}
+
+// pairNote tells of an image that belongs to one that is restored alone.
+func (o *origin) pairNote() []string {
+	if o.pair == nil || o.second != nil {
+		return nil
+	}
+	role := "the other disk of its system"
+	if o.pair.Boots {
+		role = "the disk that boots its system"
+	}
+	return []string{fmt.Sprintf("it was saved together with %s, %s: --with=%s makes one disk of both, with --second=DISK2 they become two again", o.pair.File, role, o.pair.File)}
+}
+
+// saveTwo saves two disks into two images that know of each other.
+func (e *env) saveTwo(ctx context.Context, o backupOptions) error {
+	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing})
+	if err != nil {
+		return err
+	}
+	second, err := e.openOrigin(ctx, o.with, image.Options{KeepGoing: o.keepGoing})
+	if err != nil {
+		return errors.Join(err, src.Close())
+	}
+	other := o
+	other.from, other.to = o.with, o.second
+	o.pair = &image.Pair{File: path.Base(o.second), Size: second.head.Size, ID: second.head.Table.ID}
+	other.pair = &image.Pair{File: path.Base(o.to), Size: src.head.Size, ID: src.head.Table.ID, Boots: true}
+	err = e.save(ctx, src, o)
+	if err == nil || exitCode(err) == exitReserved {
+		e.show = nil
+		err = errors.Join(err, e.save(ctx, second, other))
+	}
+	return errors.Join(err, src.Close(), second.Close())
+}
+
+// checkSecond holds that the two outputs of saveTwo can lie beside each other.
+func (o *backupOptions) checkSecond() error {
+	switch {
+	case o.second == "":
+		return usage("two disks are saved into two images: name the second one with --second=FILE2")
+	case filepath.Dir(o.second) != filepath.Dir(o.to) || o.second == o.to:
+		return usage("the two images belong into one folder, under two names")
+	}
+	return nil
+}
+
+// sayAny is the consent to several disks: the words of all, with commas.
+func sayAny(words string) disk.Consent {
+	return func(ctx context.Context, f disk.Facts) error {
+		for _, word := range strings.Split(words, ",") {
+			if disk.Say(word)(ctx, f) == nil {
+				return nil
+			}
+		}
+		return disk.ErrNoConsent
+	}
+}
