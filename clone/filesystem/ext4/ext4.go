@@ -1,7 +1,8 @@
-// Package ext4 answers, for ext2, ext3 and ext4: which bytes are in use, and
-// what do the files hold? It reads what a crash left behind through a replay of
-// the journal in memory, never writes to what it reads, and says so where it is
-// not certain. Its one way to write is Patch, for a small file of an image.
+// Package ext4 answers, for ext2, ext3 and ext4: which bytes are in use, what do
+// the files hold, and how is it all cut up? It reads what a crash left behind
+// through a replay of the journal in memory, never writes to what it reads, and
+// says so where it is not certain. Its ways to write are Patch, for a small file of
+// an image, and SetTimes.
 //
 // It does not check, grow, make or mount: package filesystem calls the real
 // programs for that.
@@ -113,6 +114,8 @@ type Super struct {
 	Dirty      bool     // its journal must be replayed
 	Errors     bool     // the kernel found errors in it
 	Features   []string // names as dumpe2fs prints them
+
+	ExternalJournal bool // it lies on another disk
 }
 
 // Super is what the superblock tells, behind the replayed journal.
@@ -123,7 +126,7 @@ func (f *FS) Super() Super {
 		Block: sb.block, Size: sb.blocks * sb.block, Free: sb.freeBlocks * sb.block,
 		Inodes: sb.inodes, FreeInodes: sb.freeInodes,
 		Dirty: f.raw.sb.dirty(), Errors: sb.state&stateErrors != 0,
-		Features: sb.featureNames(),
+		Features: sb.featureNames(), ExternalJournal: sb.externalJournal(),
 	}
 }
 

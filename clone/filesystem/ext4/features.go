@@ -11,6 +11,7 @@ const (
 	incompatRecover    = 0x4
 	incompatJournalDev = 0x8
 	incompatMetaBG     = 0x10
+	incompatExtents    = 0x40
 	incompat64Bit      = 0x80
 	incompatCsumSeed   = 0x2000
 	incompatLargeDir   = 0x4000

@@ -157,7 +157,7 @@ type fileInfo struct {
 func (i *fileInfo) Name() string       { return i.name }
 func (i *fileInfo) Size() int64        { return i.in.size }
 func (i *fileInfo) Mode() fs.FileMode  { return i.in.fsMode() }
-func (i *fileInfo) ModTime() time.Time { return i.in.time(offMTime, offMTimeExtra) }
+func (i *fileInfo) ModTime() time.Time { return i.in.times().mod() }
 func (i *fileInfo) IsDir() bool        { return i.in.isDir() }
 func (i *fileInfo) Sys() any           { return i.in.stat() }
 

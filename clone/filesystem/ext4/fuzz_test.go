@@ -128,6 +128,7 @@ func FuzzOpen(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		askGeometry(t, e, img)
 		budget := 200 // a hostile folder may hold itself under each of its names
 		_ = fs.WalkDir(e.Files(), ".", func(name string, d fs.DirEntry, err error) error {
 			if budget--; budget < 0 {

@@ -3,6 +3,8 @@ package ext4
 import (
 	"encoding/binary"
 	"fmt"
+
+	"lifeboat/clone/extent"
 )
 
 // Group descriptor: Linux v6.12, fs/ext4/ext4.h, struct ext4_group_desc.
@@ -11,71 +13,92 @@ const (
 	offInodeBitmap     = 0x4
 	offInodeTable      = 0x8
 	offGroupFree       = 0xc
+	offGroupFreeInodes = 0xe
 	offGroupFlags      = 0x12
 	offBitmapCsum      = 0x18
+	offUnusedInodes    = 0x1c
 	offGroupCsum       = 0x1e
 	offBlockBitmapHigh = 0x20
 	offInodeBitmapHigh = 0x24
 	offInodeTableHigh  = 0x28
 	offGroupFreeHigh   = 0x2c
+	offFreeInodesHigh  = 0x2e
+	offUnusedHigh      = 0x32
 	offBitmapCsumHigh  = 0x38
 
 	highDescSize = 64 // descriptors from this size on have the upper halves
 
+	groupInodeUninit = 1
 	groupBlockUninit = 2
 )
 
-// A group is a descriptor. Places are block numbers.
-type group struct {
-	blockBitmap, inodeBitmap, inodeTable int64
-	free                                 int64 // clusters
-	flags                                uint16
-	bitmapCsum                           uint32
+// A Group is what a descriptor says. Places are block numbers.
+type Group struct {
+	BlockBitmap, InodeBitmap, InodeTable int64
+	FreeClusters, FreeInodes             int64
+	Unwritten                            bool // its block bitmap never was: only tables are in use
+
+	inodes     int64 // that its table was written for
+	bitmapCsum uint32
 }
 
 func (v *view) descriptor(g int64) []byte {
 	return v.gdt[g*v.sb.descSize:][:v.sb.descSize]
 }
 
-func (v *view) group(g int64) group {
-	le, d := binary.LittleEndian, v.descriptor(g)
-	x := group{
-		blockBitmap: int64(le.Uint32(d[offBlockBitmap:])),
-		inodeBitmap: int64(le.Uint32(d[offInodeBitmap:])),
-		inodeTable:  int64(le.Uint32(d[offInodeTable:])),
-		free:        int64(le.Uint16(d[offGroupFree:])),
-		flags:       le.Uint16(d[offGroupFlags:]),
-		bitmapCsum:  uint32(le.Uint16(d[offBitmapCsum:])),
+func (v *view) group(g int64) Group {
+	s, d := v.sb, v.descriptor(g)
+	x := Group{
+		BlockBitmap:  wide(d, offBlockBitmap, offBlockBitmapHigh),
+		InodeBitmap:  wide(d, offInodeBitmap, offInodeBitmapHigh),
+		InodeTable:   wide(d, offInodeTable, offInodeTableHigh),
+		FreeClusters: narrow(d, offGroupFree, offGroupFreeHigh),
+		FreeInodes:   narrow(d, offGroupFreeInodes, offFreeInodesHigh),
+		inodes:       s.inodesPerGroup,
+		bitmapCsum:   uint32(narrow(d, offBitmapCsum, offBitmapCsumHigh)),
 	}
-	if v.sb.descSize >= highDescSize {
-		x.blockBitmap |= int64(le.Uint32(d[offBlockBitmapHigh:])) << 32
-		x.inodeBitmap |= int64(le.Uint32(d[offInodeBitmapHigh:])) << 32
-		x.inodeTable |= int64(le.Uint32(d[offInodeTableHigh:])) << 32
-		x.free |= int64(le.Uint16(d[offGroupFreeHigh:])) << 16
-		x.bitmapCsum |= uint32(le.Uint16(d[offBitmapCsumHigh:])) << 16
+	if s.hasGroupCsum() {
+		flags := binary.LittleEndian.Uint16(d[offGroupFlags:])
+		x.Unwritten = flags&groupBlockUninit != 0
+		x.inodes = max(0, s.inodesPerGroup-narrow(d, offUnusedInodes, offUnusedHigh))
+		if flags&groupInodeUninit != 0 {
+			x.inodes = 0
+		}
 	}
 	return x
+}
+
+// wide is a field of 32 bits, and of 64 where the descriptor is long.
+func wide(d []byte, off, high int) int64 {
+	v := int64(binary.LittleEndian.Uint32(d[off:]))
+	if len(d) >= highDescSize {
+		v |= int64(binary.LittleEndian.Uint32(d[high:])) << 32
+	}
+	return v
+}
+
+// narrow is a field of 16 bits, and of 32 where the descriptor is long.
+func narrow(d []byte, off, high int) int64 {
+	v := int64(binary.LittleEndian.Uint16(d[off:]))
+	if len(d) >= highDescSize {
+		v |= int64(binary.LittleEndian.Uint16(d[high:])) << 16
+	}
+	return v
 }
 
 // readDescriptors reads the descriptors of all groups.
 func (v *view) readDescriptors() ([]byte, error) {
 	s := v.sb
-	n := s.descriptorBlocks()
-	gdt := make([]byte, n*s.block)
-	for i := int64(0); i < n; {
-		// A run of blocks that follow each other is one read.
-		run := int64(1)
-		for i+run < n && s.descriptorBlock(i+run) == s.descriptorBlock(i)+run {
-			run++
-		}
-		at := s.descriptorBlock(i)
-		if at+run > s.blocks {
+	gdt := make([]byte, s.descriptorBlocks(s.groups)*s.block)
+	rest := gdt
+	for _, e := range s.descriptors() {
+		if e.End() > s.blocks*s.block {
 			return nil, unsure("its group descriptors lie behind its end")
 		}
-		if err := readAt(v.r, gdt[i*s.block:(i+run)*s.block], at*s.block); err != nil {
+		if err := readAt(v.r, rest[:e.Len], e.Off); err != nil {
 			return nil, fmt.Errorf("group descriptors: %w", err)
 		}
-		i += run
+		rest = rest[e.Len:]
 	}
 	return gdt, nil
 }
@@ -88,9 +111,10 @@ func (v *view) checkDescriptors() error {
 		if got := binary.LittleEndian.Uint16(v.descriptor(g)[offGroupCsum:]); has && got != want {
 			return unsure("the checksum of group %d's descriptor is wrong", g)
 		}
-		x := v.group(g)
-		if !s.holds(x.blockBitmap, 1) || !s.holds(x.inodeBitmap, 1) || !s.holds(x.inodeTable, s.inodeTableBlocks()) {
-			return unsure("group %d's bitmaps or inodes lie outside of the file system", g)
+		for _, e := range s.tables(v.group(g)) {
+			if !s.holds(e.Off, e.Len) {
+				return unsure("group %d's bitmaps or inodes lie outside of the file system", g)
+			}
 		}
 	}
 	return nil
@@ -129,8 +153,38 @@ func (s *super) inodeTableBlocks() int64 {
 	return (s.inodesPerGroup*s.inodeSize + s.block - 1) / s.block
 }
 
-func (s *super) descriptorBlocks() int64 {
-	return (s.groups + s.descPerBlock - 1) / s.descPerBlock
+// groupsOf is the number of groups of so many blocks.
+func (s *super) groupsOf(blocks int64) int64 {
+	return (blocks - s.first + s.blocksPerGroup - 1) / s.blocksPerGroup
+}
+
+// groupClusters is the number of clusters of a group.
+func (s *super) groupClusters(g int64) int64 {
+	return (s.groupBlocks(g) + s.clusterBlocks - 1) / s.clusterBlocks
+}
+
+// tables are the blocks of a group's own tables, wherever they lie.
+func (s *super) tables(x Group) [3]extent.Extent {
+	return [...]extent.Extent{{Off: x.BlockBitmap, Len: 1}, {Off: x.InodeBitmap, Len: 1}, {Off: x.InodeTable, Len: s.inodeTableBlocks()}}
+}
+
+// bytes are the bytes of blocks.
+func (s *super) bytes(blocks extent.Extent) extent.Extent {
+	return extent.Extent{Off: blocks.Off * s.block, Len: blocks.Len * s.block}
+}
+
+// descriptorBlocks is the number of blocks of descriptors of so many groups.
+func (s *super) descriptorBlocks(groups int64) int64 {
+	return (groups + s.descPerBlock - 1) / s.descPerBlock
+}
+
+// descriptors are the bytes of all descriptors, in the order of their groups.
+func (s *super) descriptors() extent.Set {
+	var set extent.Set
+	for i := range s.descriptorBlocks(s.groups) {
+		set = set.Append(s.bytes(extent.Extent{Off: s.descriptorBlock(i), Len: 1}))
+	}
+	return set
 }
 
 // inMetaBG tells whether group g keeps its descriptor near itself.
@@ -143,7 +197,7 @@ func (s *super) inMetaBG(g int64) bool {
 func (s *super) descriptorBlock(i int64) int64 {
 	g := i * s.descPerBlock
 	if !s.inMetaBG(g) {
-		return superOff/s.block + 1 + i
+		return SuperOff/s.block + 1 + i
 	}
 	at := s.groupFirst(g)
 	if s.hasSuper(g) {
@@ -197,8 +251,18 @@ func (s *super) baseBlocks(g int64) int64 {
 		if s.incompat&incompatMetaBG != 0 {
 			n += s.firstMetaBG
 		} else {
-			n += s.descriptorBlocks()
+			n += s.descriptorBlocks(s.groups)
 		}
 	}
 	return n
+}
+
+// base are those blocks: with the smallest blocks and bigalloc the first group
+// begins with the boot sector.
+func (s *super) base(g int64) extent.Extent {
+	e := extent.Extent{Off: s.groupFirst(g), Len: s.baseBlocks(g)}
+	if g == 0 {
+		e.Off = SuperOff / s.block
+	}
+	return e
 }

@@ -57,7 +57,7 @@ func (v *view) inode(num uint32) (*inode, error) {
 		return nil, fmt.Errorf("there is no inode %d", num)
 	}
 	g, i := int64(num-1)/s.inodesPerGroup, int64(num-1)%s.inodesPerGroup
-	table := v.group(g).inodeTable
+	table := v.group(g).InodeTable
 	if !s.holds(table, s.inodeTableBlocks()) {
 		return nil, fmt.Errorf("inode %d: its table lies outside of the file system", num)
 	}
@@ -65,8 +65,13 @@ func (v *view) inode(num uint32) (*inode, error) {
 	if err := readAt(v.r, in.raw, in.off); err != nil {
 		return nil, fmt.Errorf("inode %d: %w", num, err)
 	}
-	if err := v.sb.checkInode(in); err != nil {
-		return nil, err
+	return in, s.parseInode(in)
+}
+
+// parseInode checks an inode that was read.
+func (s *super) parseInode(in *inode) error {
+	if err := s.checkInode(in); err != nil {
+		return err
 	}
 	le := binary.LittleEndian
 	in.flags = le.Uint32(in.raw[offFlags:])
@@ -75,9 +80,9 @@ func (v *view) inode(num uint32) (*inode, error) {
 		in.size |= int64(le.Uint32(in.raw[offSizeHigh:])) << 32
 	}
 	if in.size < 0 {
-		return nil, fmt.Errorf("inode %d: its size is negative", num)
+		return fmt.Errorf("inode %d: its size is negative", in.num)
 	}
-	return in, nil
+	return nil
 }
 
 func (s *super) checkInode(in *inode) error {
@@ -87,7 +92,7 @@ func (s *super) checkInode(in *inode) error {
 	le := binary.LittleEndian
 	sum := s.inodeCsum(in)
 	got := uint32(le.Uint16(in.raw[offInodeCsum:]))
-	if in.hasCsumHigh() {
+	if in.has(offInodeCsumHi + 2) {
 		got |= uint32(le.Uint16(in.raw[offInodeCsumHi:])) << 16
 	} else {
 		sum &= 0xffff
@@ -98,9 +103,10 @@ func (s *super) checkInode(in *inode) error {
 	return nil
 }
 
-// hasCsumHigh tells whether the upper half of the checksum fits in the inode.
-func (in *inode) hasCsumHigh() bool {
-	return len(in.raw) > oldInodeSize && oldInodeSize+in.extraSize() >= offInodeCsumHi+2
+// has tells whether the inode has the field that ends at end, behind those of the
+// old inode.
+func (in *inode) has(end int64) bool {
+	return int64(len(in.raw)) >= end && oldInodeSize+in.extraSize() >= end
 }
 
 // extraSize is the number of bytes of fields behind the old inode's.
@@ -124,7 +130,7 @@ func (s *super) inodeCsum(in *inode) uint32 {
 		return c
 	}
 	c = crc32c(c, in.raw[oldInodeSize:offInodeCsumHi])
-	if in.hasCsumHigh() {
+	if in.has(offInodeCsumHi + 2) {
 		c = crc32c(c, none)
 		return crc32c(c, in.raw[offInodeCsumHi+2:])
 	}
@@ -138,11 +144,12 @@ func (s *super) setCsum(in *inode) {
 	}
 	sum := s.inodeCsum(in)
 	binary.LittleEndian.PutUint16(in.raw[offInodeCsum:], uint16(sum))
-	if in.hasCsumHigh() {
+	if in.has(offInodeCsumHi + 2) {
 		binary.LittleEndian.PutUint16(in.raw[offInodeCsumHi:], uint16(sum>>16))
 	}
 }
 
+func (in *inode) links() uint16    { return binary.LittleEndian.Uint16(in.raw[offLinks:]) }
 func (in *inode) unixMode() uint16 { return binary.LittleEndian.Uint16(in.raw[offMode:]) }
 func (in *inode) iblock() []byte   { return in.raw[offIBlock : offIBlock+iblockSize] }
 func (in *inode) isRegular() bool  { return in.unixMode()&0xf000 == 0x8000 }
@@ -171,37 +178,26 @@ var typeOf = [16]fs.FileMode{
 	0x6: fs.ModeDevice, 0xa: fs.ModeSymlink, 0xc: fs.ModeSocket,
 }
 
-// time reads one of the inode's times. Linux v6.12, fs/ext4/ext4.h,
-// ext4_decode_extra_time.
-func (in *inode) time(off, extraOff int64) time.Time {
-	le := binary.LittleEndian
-	sec, nsec := int64(int32(le.Uint32(in.raw[off:]))), int64(0)
-	if oldInodeSize+in.extraSize() >= extraOff+4 && int64(len(in.raw)) >= extraOff+4 {
-		x := le.Uint32(in.raw[extraOff:])
-		sec += int64(x&3) << 32
-		nsec = int64(x >> 2)
-	}
-	return time.Unix(sec, nsec)
-}
-
 // Stat is what Sys of a FileInfo points to.
 type Stat struct {
 	Ino, UID, GID, Links uint32
 	Mode                 uint16 // as Unix has it
 	Major, Minor         uint32 // of a device
 	ModTime, ChangeTime  time.Time
+	Times                Times // both, for SetTimes
 }
 
 func (in *inode) stat() *Stat {
 	le := binary.LittleEndian
 	st := &Stat{
-		Ino:     in.num,
-		UID:     uint32(le.Uint16(in.raw[offUID:])) | uint32(le.Uint16(in.raw[offUIDHigh:]))<<16,
-		GID:     uint32(le.Uint16(in.raw[offGID:])) | uint32(le.Uint16(in.raw[offGIDHigh:]))<<16,
-		Links:   uint32(le.Uint16(in.raw[offLinks:])),
-		Mode:    in.unixMode(),
-		ModTime: in.time(offMTime, offMTimeExtra), ChangeTime: in.time(offCTime, offCTimeExtra),
+		Ino:   in.num,
+		UID:   uint32(le.Uint16(in.raw[offUID:])) | uint32(le.Uint16(in.raw[offUIDHigh:]))<<16,
+		GID:   uint32(le.Uint16(in.raw[offGID:])) | uint32(le.Uint16(in.raw[offGIDHigh:]))<<16,
+		Links: uint32(in.links()),
+		Mode:  in.unixMode(),
+		Times: in.times(),
 	}
+	st.ModTime, st.ChangeTime = st.Times.mod(), st.Times.change()
 	if in.fsMode()&fs.ModeDevice != 0 {
 		// The old form is in the first word, else the new one in the second.
 		if old := le.Uint32(in.iblock()); old != 0 {

@@ -65,7 +65,7 @@ func (f *FS) openJournal() error {
 		return unsure("its journal must be replayed, but it has none")
 	case sb.compat&compatHasJournal == 0:
 		return nil
-	case sb.journalInode == 0:
+	case sb.externalJournal():
 		return unsure("its journal lies on another disk")
 	}
 	in, err := f.raw.inode(sb.journalInode)

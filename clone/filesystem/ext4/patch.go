@@ -33,10 +33,7 @@ func Patch(rw interface {
 }
 
 func (f *FS) patch(w io.WriterAt, name string, edit func([]byte) ([]byte, error)) error {
-	if f.log != nil {
-		return errors.New("the file system was not cleanly unmounted, its journal must be replayed first")
-	}
-	if err := f.doubt(); err != nil {
+	if err := f.writable(); err != nil {
 		return err
 	}
 	walk := newWalker(f.now)
@@ -59,6 +56,14 @@ func (f *FS) patch(w io.WriterAt, name string, edit func([]byte) ([]byte, error)
 		return f.writeInline(w, in, data)
 	}
 	return f.writeBlocks(w, in, data)
+}
+
+// writable is nil where a write to the file system means what it says.
+func (f *FS) writable() error {
+	if f.log != nil {
+		return errors.New("the file system was not cleanly unmounted, its journal must be replayed first")
+	}
+	return f.doubt()
 }
 
 func (f *FS) patchable(in *inode) error {
@@ -103,6 +108,9 @@ func (f *FS) writeBlocks(w io.WriterAt, in *inode, data []byte) error {
 			return fmt.Errorf("write %d bytes at %d: %w", bs, place, err)
 		}
 	}
+	if int64(len(data)) == in.size {
+		return nil
+	}
 	return f.writeSize(w, in, int64(len(data)))
 }
 
@@ -114,19 +122,17 @@ func (f *FS) writeInline(w io.WriterAt, in *inode, data []byte) error {
 	}
 	clear(in.iblock())
 	copy(in.iblock(), data)
-	return f.writeInode(w, in, int64(len(data)))
+	return f.writeSize(w, in, int64(len(data)))
 }
 
+// writeSize writes the inode with a new size.
 func (f *FS) writeSize(w io.WriterAt, in *inode, size int64) error {
-	if size == in.size {
-		return nil
-	}
-	return f.writeInode(w, in, size)
+	binary.LittleEndian.PutUint32(in.raw[offSize:], uint32(size)) // at most maxPatch
+	return f.writeInode(w, in)
 }
 
-// writeInode writes the inode with a new size and its checksum.
-func (f *FS) writeInode(w io.WriterAt, in *inode, size int64) error {
-	binary.LittleEndian.PutUint32(in.raw[offSize:], uint32(size)) // at most maxPatch
+// writeInode writes the inode with its checksum.
+func (f *FS) writeInode(w io.WriterAt, in *inode) error {
 	f.now.sb.setCsum(in)
 	if _, err := w.WriteAt(in.raw, in.off); err != nil {
 		return fmt.Errorf("write inode %d: %w", in.num, err)

@@ -53,7 +53,9 @@ func patched(t *testing.T, img []byte, path string) {
 			t.Errorf("%s: got %v, %v, want %d bytes", c.name, info, err, len(want))
 		}
 	}
+	changeTimes(t, img)
 	writeSparse(t, path, img)
+	sameTimes(t, path)
 	if code := e2fsck(t, path, "-fn"); code != 0 {
 		t.Errorf("e2fsck -fn behind the patches: got code %d, want 0", code)
 	}

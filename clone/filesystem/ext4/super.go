@@ -11,7 +11,7 @@ import (
 
 // Superblock: Linux v6.12, fs/ext4/ext4.h, struct ext4_super_block.
 const (
-	superOff  = 1024
+	SuperOff  = 1024 // where it lies, bytes
 	superSize = 1024
 
 	offInodes          = 0x0
@@ -27,6 +27,7 @@ const (
 	offMagic           = 0x38
 	offState           = 0x3a
 	offRevision        = 0x4c
+	offFirstInode      = 0x54
 	offInodeSize       = 0x58
 	offCompat          = 0x5c
 	offIncompat        = 0x60
@@ -41,7 +42,9 @@ const (
 	offFreeBlocksHigh  = 0x158
 	offCsumType        = 0x175
 	offBackupGroups    = 0x24c
+	offProjectQuota    = 0x26c
 	offCsumSeed        = 0x270
+	offOrphanFile      = 0x280
 	offSuperCsum       = 0x3fc
 
 	superMagic    = 0xef53
@@ -51,6 +54,8 @@ const (
 
 	maxLogBlock   = 6 // 64 KiB
 	maxLogCluster = 20
+
+	oldFirstInode = 11 // of revision 0: those below are the file system's own
 	// maxDescriptors is enough for 64 TiB with 4 KiB blocks.
 	maxDescriptors = 32 << 20
 )
@@ -63,6 +68,7 @@ type super struct {
 	blocksPerGroup, clusterBlocks      int64
 	groups, descPerBlock               int64
 	inodes, freeInodes, inodesPerGroup int64
+	firstInode                         int64
 	reservedGDT, firstMetaBG           int64
 	backupGroups                       [2]int64
 
@@ -71,15 +77,17 @@ type super struct {
 	label                string
 	uuid                 [16]byte
 	journalInode         uint32
-	seed                 uint32 // of all checksums
+	ownInodes            [2]uint32 // of the file system, beside those below firstInode
+	seed                 uint32    // of all checksums
+	raw                  []byte
 }
 
 func readSuper(r io.ReaderAt, size int64) (*super, error) {
-	if size < superOff+superSize {
+	if size < SuperOff+superSize {
 		return nil, ErrNotExt
 	}
 	var b [superSize]byte
-	if err := readAt(r, b[:], superOff); err != nil {
+	if err := readAt(r, b[:], SuperOff); err != nil {
 		return nil, fmt.Errorf("superblock: %w", err)
 	}
 	return parseSuper(b[:])
@@ -106,6 +114,8 @@ func parseSuper(b []byte) (*super, error) {
 		label:          text(b[offLabel : offLabel+16]),
 		uuid:           [16]byte(b[offUUID:]),
 		journalInode:   le.Uint32(b[offJournalInode:]),
+		ownInodes:      [2]uint32{le.Uint32(b[offProjectQuota:]), le.Uint32(b[offOrphanFile:])},
+		raw:            b,
 	}
 	if err := s.checkSum(b); err != nil {
 		return nil, err
@@ -149,9 +159,9 @@ func (s *super) parseSizes(b []byte) error {
 			return unsure("%d clusters of %d blocks do not make a group of %d blocks", cpg, s.clusterBlocks, s.blocksPerGroup)
 		}
 	}
-	s.inodeSize = 128
+	s.inodeSize, s.firstInode = oldInodeSize, oldFirstInode
 	if le.Uint32(b[offRevision:]) > 0 {
-		s.inodeSize = int64(le.Uint16(b[offInodeSize:]))
+		s.inodeSize, s.firstInode = int64(le.Uint16(b[offInodeSize:])), int64(le.Uint32(b[offFirstInode:]))
 	}
 	blocks, free := uint64(le.Uint32(b[offBlocks:])), uint64(le.Uint32(b[offFreeBlocks:]))
 	s.descSize = 32
@@ -173,7 +183,7 @@ func (s *super) parseSizes(b []byte) error {
 func (s *super) checkGeometry() error {
 	powerOf2 := func(n int64) bool { return n > 0 && bits.OnesCount64(uint64(n)) == 1 }
 	switch {
-	case s.inodeSize < 128 || s.inodeSize > s.block || !powerOf2(s.inodeSize):
+	case s.inodeSize < oldInodeSize || s.inodeSize > s.block || !powerOf2(s.inodeSize):
 		return unsure("its inodes have %d bytes", s.inodeSize)
 	case s.descSize < 32 || s.descSize > 1024 || !powerOf2(s.descSize), s.incompat&incompat64Bit != 0 && s.descSize < 64:
 		return unsure("its group descriptors have %d bytes", s.descSize)
@@ -185,7 +195,7 @@ func (s *super) checkGeometry() error {
 		return unsure("it has %d blocks from block %d on", s.blocks, s.first)
 	}
 	s.descPerBlock = s.block / s.descSize
-	s.groups = (s.blocks - s.first + s.blocksPerGroup - 1) / s.blocksPerGroup
+	s.groups = s.groupsOf(s.blocks)
 	return nil
 }
 
@@ -210,6 +220,11 @@ func (s *super) check(size int64) error {
 func (s *super) clustersPerGroup() int64 { return s.blocksPerGroup / s.clusterBlocks }
 func (s *super) dirty() bool             { return s.incompat&incompatRecover != 0 }
 func (s *super) hasCsum() bool           { return s.ro&roMetadataCsum != 0 }
+func (s *super) hasGroupCsum() bool      { return s.ro&(roGDTCsum|roMetadataCsum) != 0 }
+
+func (s *super) externalJournal() bool {
+	return s.compat&compatHasJournal != 0 && s.journalInode == 0
+}
 
 func (s *super) uuidString() string { return uuidString(s.uuid) }
 

@@ -34,7 +34,7 @@ func (f *FS) Used() (extent.Set, error) {
 		used = used.Union(old).Union(f.log.targets()).Union(f.journal.blocks())
 	}
 	// Boot sector, superblock: block 0 belongs to no group where blocks are small.
-	used = used.Union(extent.Of(extent.Extent{Off: 0, Len: superOff + superSize}))
+	used = used.Union(extent.Of(extent.Extent{Off: 0, Len: SuperOff + superSize}))
 	return used.Clip(extent.Extent{Off: 0, Len: f.size}), nil
 }
 
@@ -65,19 +65,21 @@ func (v *view) used(checked bool) (used extent.Set, free int64, err error) {
 	var tables []extent.Extent
 	for g := range s.groups {
 		x := v.group(g)
-		if err := v.readBitmap(g, x, bitmap, checked); err != nil {
+		if err := v.readBitmap(g, x, bitmap); err != nil {
 			return nil, 0, fmt.Errorf("block bitmap of group %d: %w", g, err)
 		}
-		clusters := (s.groupBlocks(g) + s.clusterBlocks - 1) / s.clusterBlocks
-		var taken int64
-		used, taken = s.appendRuns(used, g, bitmap, clusters)
-		if checked && clusters-taken != x.free {
-			return nil, 0, unsure("group %d's bitmap has %d free clusters, its descriptor says %d", g, clusters-taken, x.free)
+		if checked && !s.rightBitmap(x, bitmap) {
+			return nil, 0, unsure("the checksum of group %d's block bitmap is wrong", g)
 		}
-		free += clusters - taken
-		for _, e := range []extent.Extent{{Off: x.blockBitmap, Len: 1}, {Off: x.inodeBitmap, Len: 1}, {Off: x.inodeTable, Len: s.inodeTableBlocks()}} {
+		var freeHere int64
+		used, freeHere = s.appendRuns(used, g, bitmap)
+		if checked && freeHere != x.FreeClusters {
+			return nil, 0, unsure("group %d's bitmap has %d free clusters, its descriptor says %d", g, freeHere, x.FreeClusters)
+		}
+		free += freeHere
+		for _, e := range s.tables(x) {
 			if s.holds(e.Off, e.Len) {
-				tables = append(tables, extent.Extent{Off: e.Off * s.block, Len: e.Len * s.block})
+				tables = append(tables, s.bytes(e))
 			}
 		}
 	}
@@ -85,65 +87,62 @@ func (v *view) used(checked bool) (used extent.Set, free int64, err error) {
 }
 
 // readBitmap fills bitmap with group g's, read or computed.
-func (v *view) readBitmap(g int64, x group, bitmap []byte, checked bool) error {
-	s := v.sb
-	if x.flags&groupBlockUninit != 0 && s.ro&(roGDTCsum|roMetadataCsum) != 0 {
-		v.computeBitmap(g, x, bitmap)
-		return nil
-	}
-	if !s.holds(x.blockBitmap, 1) {
+func (v *view) readBitmap(g int64, x Group, bitmap []byte) error {
+	switch s := v.sb; {
+	case x.Unwritten:
+		s.computeBitmap(g, x, bitmap)
+	case !s.holds(x.BlockBitmap, 1):
 		clear(bitmap) // only where it is not checked
-		return nil
+	default:
+		return readAt(v.r, bitmap, x.BlockBitmap*s.block)
 	}
-	if err := readAt(v.r, bitmap, x.blockBitmap*s.block); err != nil {
-		return err
-	}
-	if !checked || !s.hasCsum() {
-		return nil
+	return nil
+}
+
+// rightBitmap holds a bitmap against its checksum.
+func (s *super) rightBitmap(x Group, bitmap []byte) bool {
+	if x.Unwritten || !s.hasCsum() {
+		return true
 	}
 	sum := crc32c(s.seed, bitmap[:s.clustersPerGroup()/8])
 	if s.descSize < highDescSize {
 		sum &= 0xffff
 	}
-	if sum != x.bitmapCsum {
-		return unsure("the checksum of group %d's block bitmap is wrong", g)
-	}
-	return nil
+	return sum == x.bitmapCsum
 }
 
 // computeBitmap makes the bitmap of a group that was never written to: only the
 // file system's own tables are in use.
-func (v *view) computeBitmap(g int64, x group, bitmap []byte) {
-	s := v.sb
+func (s *super) computeBitmap(g int64, x Group, bitmap []byte) {
 	clear(bitmap)
-	start, n := s.groupFirst(g), s.groupBlocks(g)
-	for _, e := range []extent.Extent{
-		{Off: start, Len: s.baseBlocks(g)},
-		{Off: x.blockBitmap, Len: 1},
-		{Off: x.inodeBitmap, Len: 1},
-		{Off: x.inodeTable, Len: s.inodeTableBlocks()},
-	} {
-		e = e.Intersect(extent.Extent{Off: start, Len: n})
+	group := extent.Extent{Off: s.groupFirst(g), Len: s.groupBlocks(g)}
+	mark := func(e extent.Extent) {
+		e = e.Intersect(group)
 		for b := e.Off; b < e.End(); b++ {
-			c := (b - start) / s.clusterBlocks
+			c := (b - group.Off) / s.clusterBlocks
 			bitmap[c/8] |= 1 << (c % 8)
 		}
 	}
+	mark(s.base(g))
+	for _, e := range s.tables(x) {
+		mark(e)
+	}
 }
 
-// appendRuns adds the runs of set bits among the first clusters bits of group
-// g's bitmap, and counts the set bits.
-func (s *super) appendRuns(set extent.Set, g int64, bitmap []byte, clusters int64) (extent.Set, int64) {
+// appendRuns adds the runs of set bits of group g's bitmap, and counts the free
+// clusters.
+func (s *super) appendRuns(set extent.Set, g int64, bitmap []byte) (extent.Set, int64) {
 	first, end := s.groupFirst(g), s.groupFirst(g)+s.groupBlocks(g)
-	taken := int64(0)
+	clusters := s.groupClusters(g)
+	free := clusters
 	for i := nextBit(bitmap, 0, clusters, true); i < clusters; {
 		j := nextBit(bitmap, i, clusters, false)
 		from, to := first+i*s.clusterBlocks, min(first+j*s.clusterBlocks, end)
-		set = set.Append(extent.Extent{Off: from * s.block, Len: (to - from) * s.block})
-		taken += j - i
+		set = set.Append(s.bytes(extent.Extent{Off: from, Len: to - from}))
+		free -= j - i
 		i = nextBit(bitmap, j, clusters, true)
 	}
-	return set, taken
+	return set, free
 }
 
 // nextBit is the number of the first bit from i on that is set, or is not; end

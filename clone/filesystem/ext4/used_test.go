@@ -45,7 +45,9 @@ func TestLayouts(t *testing.T) {
 			}
 			features(t, path, s)
 			compareTree(t, f.Files(), src)
+			holdGeometry(t, f, img, used, path)
 			patched(t, bytes.Clone(img), path)
+			spoilData(t, bytes.Clone(img), path)
 			poison(t, img, used, path)
 		})
 	}
