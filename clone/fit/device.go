@@ -245,3 +245,15 @@ func (d *device) eachBlock(set extent.Set, do func(run)) {
 		})
 	}
 }
+
+// readFull fills p from off; an early end is an error.
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) {
+		return nil
+	}
+	if err == nil || err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("read %d bytes at %d: %w", len(p), off, err)
+}

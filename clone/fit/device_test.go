@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem/ext4"
 )
 
 // A memoryTarget is a target in memory.
@@ -53,7 +54,7 @@ const (
 func newModel(t *testing.T, seed uint64, planned bool) *model {
 	m := &model{t: t, rnd: rand.New(rand.NewPCG(seed, 9)), room: modelRoom, bytes: make([]byte, modelBlocks*modelBlock)}
 	m.to = &memoryTarget{bytes.Repeat([]byte{0xa5}, modelRoom*modelBlock)}
-	f := &Facts{Block: modelBlock, Size: modelBlocks * modelBlock, geo: geometry{block: modelBlock, blocks: modelBlocks, first: 1, cluster: 1, perGroup: 8 * modelBlock}}
+	f := &Facts{Block: modelBlock, Size: modelBlocks * modelBlock, geo: ext4.Geometry{Block: modelBlock, Blocks: modelBlocks, First: 1, ClusterBlocks: 1, GroupBlocks: 8 * modelBlock}}
 	for v := range int64(modelBlocks) {
 		if m.rnd.IntN(2) == 0 { // about 48 of 60 are taken
 			f.Used = f.Used.Append(extent.Extent{Off: v * modelBlock, Len: modelBlock})

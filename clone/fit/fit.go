@@ -17,6 +17,7 @@ import (
 	"os"
 
 	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem/ext4"
 	"lifeboat/internal/progress"
 )
 
@@ -91,17 +92,19 @@ func New(o Options) (*Parker, error) {
 	p := &Parker{o: o, tables: f.clusterTables(), planned: o.From != nil}
 	p.dev = newDevice(o, room)
 	if f.Used != nil {
-		p.free = extent.Of(extent.Extent{Off: f.geo.first * f.Block, Len: (room - f.geo.first) * f.Block}).Subtract(f.Used)
+		p.free = extent.Of(extent.Extent{Off: f.geo.First * f.Block, Len: (room - f.geo.First) * f.Block}).Subtract(f.Used)
 	}
 	return p, nil
 }
 
 // room is the number of blocks that size bytes are good for. resize2fs moves
 // other blocks than one would think where a cluster is cut.
-func (f *Facts) room(size int64) int64 { return size / (f.Block * f.geo.cluster) * f.geo.cluster }
+func (f *Facts) room(size int64) int64 {
+	return size / (f.Block * f.geo.ClusterBlocks) * f.geo.ClusterBlocks
+}
 
 // superBlock is the number of the block that holds the superblock.
-func superBlock(block int64) int64 { return superOff / block }
+func superBlock(block int64) int64 { return ext4.SuperOff / block }
 
 // Start asks whether the programs at hand know the file system, and makes the
 // target unfit to be mounted: the first write. *RefusedError comes before it.

@@ -42,11 +42,3 @@ func ask(t *testing.T, f *fit.Facts) {
 		t.Errorf("used: %v", err)
 	}
 }
-
-// FuzzShape does the same behind the superblock's checks.
-func FuzzShape(f *testing.F) {
-	f.Add([]byte{1, 2, 3}, []byte{4, 5}, uint16(0x80))
-	f.Fuzz(func(t *testing.T, super, table []byte, feature uint16) {
-		fit.Shape(super, table, uint32(feature))
-	})
-}

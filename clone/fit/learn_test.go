@@ -1,7 +1,12 @@
 package fit_test
 
 import (
+	"encoding/binary"
+	"errors"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"lifeboat/clone/extent"
@@ -50,17 +55,23 @@ func TestLearn(t *testing.T) {
 
 func learn(t *testing.T, path string) *fit.Facts {
 	t.Helper()
+	st, err := os.Stat(path)
+	must(t, err)
+	facts, err := fit.Learn(head(t, path), st.Size())
+	must(t, err)
+	return facts
+}
+
+// head is what Learn wants.
+func head(t *testing.T, path string) []byte {
+	t.Helper()
 	f, err := os.Open(path)
 	must(t, err)
 	defer f.Close()
-	st, err := f.Stat()
+	b := make([]byte, fit.HeadSize)
+	_, err = f.ReadAt(b, 0)
 	must(t, err)
-	head := make([]byte, fit.HeadSize)
-	_, err = f.ReadAt(head, 0)
-	must(t, err)
-	facts, err := fit.Learn(head, st.Size())
-	must(t, err)
-	return facts
+	return b
 }
 
 // soil fills what is not in use with garbage.
@@ -81,18 +92,62 @@ func soil(t *testing.T, path string, f *fit.Facts) {
 	}
 }
 
-// TestLearnRefuses holds what a stream cannot do.
+// TestLearnRefuses holds what a stream cannot do, and what it can.
 func TestLearnRefuses(t *testing.T) {
 	t.Parallel()
-	fixture.Need(t, "mke2fs")
-	path := fixture.Sparse(t, "scattered", 64*mib)
-	fixture.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-O", "meta_bg,^resize_inode", path)
-	head, err := os.ReadFile(path)
-	must(t, err)
-	if _, err := fit.Learn(head[:fit.HeadSize], 64*mib); err == nil {
-		t.Error("scattered descriptors: got no error")
+	fixture.Need(t, "mke2fs", "debugfs")
+	for _, c := range []struct {
+		size int64
+		mkfs []string
+		cmd  string // of debugfs
+		want fit.Reason
+	}{
+		{256 * mib, []string{"-b", "1024", "-O", "meta_bg,^resize_inode"}, "", fit.Scattered},
+		{64 * mib, []string{"-b", "1024", "-O", "meta_bg,^resize_inode"}, "", ""}, // all in one block
+		{64 * mib, []string{"-O", "metadata_csum"}, "", ""},
+		{64 * mib, []string{"-b", "1024", "-O", "metadata_csum"}, "set_block_group 3 checksum 17", fit.Damaged},
+		{64 * mib, []string{"-O", "stable_inodes"}, "", fit.StableInodes},
+	} {
+		path := fixture.Sparse(t, "learned", c.size)
+		fixture.Run(t, "mke2fs", append(append([]string{"-q", "-F", "-t", "ext4"}, c.mkfs...), path)...)
+		if c.cmd != "" {
+			fixture.Run(t, "debugfs", "-w", "-R", c.cmd, path)
+		}
+		var refused *fit.RefusedError
+		facts, err := fit.Learn(head(t, path), c.size)
+		switch {
+		case c.want == "" && err == nil:
+			if got, want := facts.Tables, survey(t, path).Tables; !slices.Equal(got, want) {
+				t.Errorf("%v: got tables %v, want %v", c.mkfs, got, want)
+			}
+		case c.want == "" || !errors.As(err, &refused) || refused.Reason != c.want:
+			t.Errorf("%v: got %v, want %q", c.mkfs, err, c.want)
+		}
 	}
 	if _, err := fit.Learn(make([]byte, fit.HeadSize), 64*mib); err == nil {
 		t.Error("zeros: got no error")
+	}
+}
+
+// TestGrowing holds that a file system whose journal gives it another size is
+// left alone: what lies in it tells of the old one.
+func TestGrowing(t *testing.T) {
+	t.Parallel()
+	fixture.Need(t, "mke2fs", "debugfs")
+	path := fixture.Sparse(t, "growing", 16*mib)
+	fixture.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", "-O", "^metadata_csum", path)
+	const offBlocks, offFreeBlocks = 0x4, 0xc
+	super := head(t, path)[1024:2048]
+	for _, off := range []int{offBlocks, offFreeBlocks} {
+		binary.LittleEndian.PutUint32(super[off:], binary.LittleEndian.Uint32(super[off:])-8)
+	}
+	logged := filepath.Join(t.TempDir(), "superblock")
+	must(t, os.WriteFile(logged, super, 0o600))
+	script := filepath.Join(t.TempDir(), "script")
+	must(t, os.WriteFile(script, []byte("jo\njw -b 1 "+logged+"\njc\n"), 0o600))
+	fixture.Run(t, "debugfs", "-w", "-f", script, path)
+	var refused *fit.RefusedError
+	if err := refuse(t, path); !errors.As(err, &refused) || !strings.Contains(refused.Why, "another size") {
+		t.Errorf("got %v, want a refusal for its size", err)
 	}
 }

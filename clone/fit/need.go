@@ -4,6 +4,7 @@ import (
 	"sort"
 
 	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem/ext4"
 )
 
 // An Answer tells whether a file system fits in a smaller part. It is a rule,
@@ -54,15 +55,15 @@ func newNeed(f *Facts) need {
 // moved are the blocks that lie behind the end of inside: where that is not
 // known, all.
 func (n need) moved(inside extent.Extent) int64 {
-	return (n.bytes - n.nontable.Clip(inside).Bytes()) / n.geo.block
+	return (n.bytes - n.nontable.Clip(inside).Bytes()) / n.Block
 }
 
 // minimum is the smallest number of blocks that the rule passes. The rule is not
 // quite monotonic: what it passes below a size that it refuses does not count.
 func (n need) minimum() int64 {
-	unit := n.geo.cluster
-	low := (n.geo.first + 2*slackBlocks + unit - 1) / unit
-	return unit * (low + int64(sort.Search(int(n.geo.blocks/unit-low), func(i int) bool {
+	unit := n.geo.ClusterBlocks
+	low := (n.geo.First + 2*slackBlocks + unit - 1) / unit
+	return unit * (low + int64(sort.Search(int(n.geo.Blocks/unit-low), func(i int) bool {
 		blocks, inodes := n.missing(unit * (low + int64(i)))
 		return blocks <= 0 && inodes <= 0
 	})))
@@ -71,37 +72,37 @@ func (n need) minimum() int64 {
 // missing counts the blocks and inodes that a size of so many blocks lacks.
 func (n need) missing(blocks int64) (missingBlocks, missingInodes int64) {
 	g := &n.geo
-	blocks = g.usable(blocks)
-	groups := g.groupCount(blocks)
-	inside := extent.Extent{Off: 0, Len: blocks * g.block}
+	blocks = usable(g, blocks)
+	groups := g.GroupsOf(blocks)
+	inside := extent.Extent{Off: 0, Len: blocks * g.Block}
 	// Tables of groups that go are kept where they are while others move.
-	need := n.bytes/g.block + n.Tables.Clip(inside).Bytes()/g.block
-	for _, x := range g.groups[:min(groups, int64(len(g.groups)))] {
-		if x.blockBitmap >= blocks {
+	need := n.bytes/g.Block + n.Tables.Clip(inside).Bytes()/g.Block
+	for _, x := range n.groups[:min(groups, int64(len(n.groups)))] {
+		if x.BlockBitmap >= blocks {
 			need++
 		}
-		if x.inodeBitmap >= blocks {
+		if x.InodeBitmap >= blocks {
 			need++
 		}
-		if x.inodeTable+g.tableBlocks() > blocks {
-			need += g.tableBlocks()
+		if x.InodeTable+g.TableBlocks > blocks {
+			need += g.TableBlocks
 		}
 	}
 	need += slackBlocks
-	if g.incompat&incompatExtents != 0 {
+	if g.Extents {
 		need += n.moved(inside) / treeShare
 	}
-	return need - blocks, n.inodes - groups*g.inodesPerGroup
+	return need - blocks, n.inodes - groups*g.GroupInodes
 }
 
 // usable is what resize2fs makes of a size of so many blocks.
-func (g *geometry) usable(blocks int64) int64 {
+func usable(g *ext4.Geometry, blocks int64) int64 {
 	for {
-		groups := g.groupCount(blocks)
-		rest := (blocks - g.first) % g.perGroup
-		least := 2 + g.tableBlocks() + lastGroupRoom
-		if g.hasSuper(groups - 1) {
-			least += 1 + g.descBlocks(groups) + g.reserved
+		groups := g.GroupsOf(blocks)
+		rest := (blocks - g.First) % g.GroupBlocks
+		least := 2 + g.TableBlocks + lastGroupRoom
+		if g.HasSuper(groups - 1) {
+			least += 1 + g.DescriptorBlocks(groups) + g.ReservedBlocks
 		}
 		if groups <= 1 || rest == 0 || rest >= least {
 			return blocks

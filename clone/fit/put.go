@@ -88,7 +88,7 @@ func (p *Parker) takeBlocks(v, n int64, b []byte) error {
 		return p.takeUsed(overlapping(p.o.Facts.Used, extent.Extent{Off: v * bs, Len: n * bs}), v, n, b)
 	}
 	for n > 0 {
-		k := min(n, g.perGroup-(v-g.first+g.perGroup)%g.perGroup)
+		k := min(n, g.GroupBlocks-(v-g.First+g.GroupBlocks)%g.GroupBlocks)
 		if v < p.dev.room {
 			k = min(k, p.dev.room-v)
 		} else if err := p.learnInside(v); err != nil {

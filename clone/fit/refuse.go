@@ -2,10 +2,11 @@ package fit
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
+
+	"lifeboat/clone/filesystem/ext4"
 )
 
 // A Reason is why a file system is not made smaller.
@@ -40,19 +41,6 @@ func (e *NoRoomError) Error() string {
 }
 func (e *NoRoomError) Unwrap() error { return e.Err }
 
-// refuse is a *RefusedError where a superblock says what resize2fs does not make
-// smaller.
-func refuse(super []byte) error {
-	le := binary.LittleEndian
-	switch compat := le.Uint32(super[offCompat:]); {
-	case compat&compatStableInodes != 0:
-		return &RefusedError{StableInodes, "its feature stable_inodes forbids new inode numbers: its encrypted files need theirs"}
-	case compat&compatJournal != 0 && le.Uint32(super[offJournalInode:]) == 0:
-		return &RefusedError{ExternalJournal, "its journal lies on another disk"}
-	}
-	return nil
-}
-
 // Supported asks the resize2fs at hand whether it knows all features of the file
 // system, and returns a *RefusedError where it does not. It writes nothing but a
 // small file in memory.
@@ -64,7 +52,7 @@ func (f *Facts) Supported(ctx context.Context, run func(ctx context.Context, nam
 	file := os.NewFile(uintptr(fd), "superblock")
 	defer file.Close()
 	// Where it likes the superblock it complains about the rest, which is missing.
-	if _, err := file.WriteAt(f.super, superOff); err != nil {
+	if _, err := file.WriteAt(f.super, ext4.SuperOff); err != nil {
 		return fmt.Errorf("ask resize2fs: %w", err)
 	}
 	out, _, err := run(ctx, "resize2fs", "-P", ownFile(file.Fd()))

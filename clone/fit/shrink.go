@@ -49,15 +49,15 @@ func (p *Parker) shrink(ctx context.Context, path string) error {
 	if err := p.check(ctx, path); err != nil {
 		return err
 	}
-	now, err := Survey(d, d.blocks*d.block)
+	now, ext, err := survey(d, d.blocks*d.block)
 	if err != nil {
 		return fmt.Errorf("what e2fsck left: %w", err)
 	}
-	data, err := now.geo.fileData(d, d.room*d.block)
+	data, err := ext.FileData(d.room * d.block)
 	if err != nil {
 		return fmt.Errorf("file data: %w", err)
 	}
-	times, err := p.dirTimes(now)
+	times, err := p.dirTimes(now, ext)
 	if err != nil {
 		return err
 	}
