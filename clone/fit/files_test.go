@@ -187,12 +187,19 @@ func mounted(t testing.TB, path, options string, do func(root string)) {
 	fixture.Run(t, "mount", "-o", options, path, root)
 	defer func() {
 		// A program that another test starts may hold a file between fork and exec.
-		deadline := time.Now().Add(10 * time.Second)
-		for out, code := fixture.Try(t, "umount", root); code != 0; out, code = fixture.Try(t, "umount", root) {
+		deadline := time.Now().Add(time.Minute)
+		wait := func(what string) {
 			if time.Now().After(deadline) {
-				t.Fatal(out)
+				t.Fatal(what)
 			}
 			time.Sleep(20 * time.Millisecond)
+		}
+		for out, code := fixture.Try(t, "umount", root); code != 0; out, code = fixture.Try(t, "umount", root) {
+			wait(out)
+		}
+		// Another mount namespace may hold it longer: until then the file is not whole.
+		for out := fixture.Run(t, "losetup", "-j", path); out != ""; out = fixture.Run(t, "losetup", "-j", path) {
+			wait(out)
 		}
 	}()
 	do(root)
