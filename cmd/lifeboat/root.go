@@ -10,6 +10,7 @@ like them: offline, over the network, and while they run.
   the card is dead       lifeboat restore card.img.zst /dev/sdb
   the card is too small  lifeboat clone /dev/mmcblk0 /dev/sda
   save the running Pi    sudo lifeboat backup / /mnt/nas/pi.img.zst
+  … every night          sudo lifeboat setup
   it does not boot       lifeboat fix-boot /dev/sdb
   a stick that helps     lifeboat rescue build --from / rescue.img
 
@@ -49,6 +50,7 @@ func newRoot(e *env) *cobra.Command {
 		newConvert(e),
 		newFixBoot(e),
 		newResize(e),
+		newSetup(e),
 		newNightly(e),
 		newConfig(e),
 		newNotify(e),

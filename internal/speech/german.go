@@ -1,9 +1,17 @@
 package speech
 
+import "maps"
+
 // german are all texts, by the English ones. A verb of fmt keeps its place.
 func german() map[string]string {
+	all := germanNotices()
+	maps.Copy(all, germanSetup())
+	return all
+}
+
+// germanNotices are those of internal/nightly/event.go.
+func germanNotices() map[string]string {
 	return map[string]string{
-		// notices: internal/nightly/event.go
 		"%s: backup %q begins":                                      "%s: Sicherung %q beginnt",
 		"%s: backup %q is done":                                     "%s: Sicherung %q ist fertig",
 		"%s: backup %q is done, with reservations":                  "%s: Sicherung %q ist fertig, mit Vorbehalten",
@@ -24,5 +32,45 @@ func german() map[string]string {
 		"Free at the destination: %s": "Frei am Ziel: %s",
 		"A backup is as good as its last restore: it is time to try one. Then say: lifeboat nightly tested": "Eine Sicherung ist so gut wie ihre letzte Wiederherstellung: es ist Zeit, eine zu probieren. Danach: lifeboat nightly tested",
 		"The log: %s": "Das Protokoll: %s",
+	}
+}
+
+// germanSetup are those of cmd/lifeboat/setup*.go.
+func germanSetup() map[string]string {
+	return map[string]string{
+		"%s stays as it is.":            "%s bleibt, wie es ist.",
+		"%s will be:":                   "%s wird so lauten:",
+		"%s will be written.":           "%s wird geschrieben.",
+		"%s will be switched off.":      "%s wird abgeschaltet.",
+		"Is that right?":                "Ist das richtig?",
+		"Yes, do it":                    "Ja, so soll es sein",
+		"No, leave everything as it is": "Nein, alles lassen, wie es ist",
+		"Where do backups go (a folder, nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, UUID=…)": "Wohin soll gesichert werden (ein Ordner, nfs:HOST:/PFAD, smb://HOST/FREIGABE, sshfs:USER@HOST:/PFAD, UUID=…)",
+		"When?":                 "Wann?",
+		"Every night at 02:30":  "Jede Nacht um 02:30",
+		"Every Sunday at 02:30": "Jeden Sonntag um 02:30",
+		"At other times":        "Zu anderen Zeiten",
+		"When (as systemd.time(7) has it: Mon,Thu *-*-* 23:00)": "Wann (nach systemd.time(7): Mon,Thu *-*-* 23:00)",
+		"What is kept?": "Was wird aufgehoben?",
+		"Of 7 days, 4 weeks and 12 months one each": "Von 7 Tagen, 4 Wochen und 12 Monaten je eine",
+		"The last 7": "Die letzten 7",
+		"All":        "Alle",
+		"Every Sunday also an image that Raspberry Pi Imager can write (.img.gz, the last 4)?": "Jeden Sonntag auch ein Abbild, das Raspberry Pi Imager schreiben kann (.img.gz, die letzten 4)?",
+		"No":                                    "Nein",
+		"Yes":                                   "Ja",
+		"Who is told?":                          "Wem wird es gemeldet?",
+		"Nobody; the journal has it all":        "Niemandem; alles steht im Journal",
+		"Somebody by mail (the local sendmail)": "Jemandem per Mail (das sendmail dieses Systems)",
+		"A telephone, by ntfy":                  "Einem Telefon, über ntfy",
+		"Mail address":                          "Mailadresse",
+		"Address of the topic (https://ntfy.sh/…)":                    "Adresse des Themas (https://ntfy.sh/…)",
+		"When is it told?":                                            "Wann wird gemeldet?",
+		"When something is wrong":                                     "Wenn etwas nicht stimmt",
+		"After every backup":                                          "Nach jeder Sicherung",
+		"Done. Try it: sudo lifeboat nightly --dry-run --schedule=%s": "Fertig. Zur Probe: sudo lifeboat nightly --dry-run --schedule=%s",
+		"There is nothing to undo.":                                   "Es gibt nichts rückgängig zu machen.",
+		"%s is removed.":                                              "%s wird gelöscht.",
+		"%s was changed since, and stays.":                            "%s wurde seitdem geändert und bleibt.",
+		"raspiBackup makes backups here, too (%s). Switch that off?":  "Auch raspiBackup sichert hier (%s). Soll das abgeschaltet werden?",
 	}
 }

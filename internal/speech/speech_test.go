@@ -62,12 +62,16 @@ func said(t *testing.T) map[string]string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.HasSuffix(name, "_test.go") || !strings.Contains(string(text), `"lifeboat/internal/speech"`) {
+			if strings.HasSuffix(name, "_test.go") {
 				continue
+			}
+			calls := passing
+			if !strings.Contains(string(text), `"lifeboat/internal/speech"`) {
+				calls = []string{"T"}
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
 				call, ok := n.(*ast.CallExpr)
-				if ok && slices.Contains(passing, called(call)) {
+				if ok && slices.Contains(calls, called(call)) {
 					for _, arg := range call.Args[:min(2, len(call.Args))] {
 						if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 							text, _ := strconv.Unquote(lit.Value)
