@@ -45,7 +45,7 @@ func TestPi4Premise(t *testing.T) {
 	dtb := fixture.File(t, fixture.Unpacked(t, "linux-image-*[0-9]-arm64_*"), "usr/lib/linux-image-*/broadcom/bcm2711-rpi-4-b.dtb")
 	b := vmtest.Start(t, vmtest.Machine{Board: "raspi4b", Kernel: vmtest.Kernel(t), DTB: dtb, Append: "earlycon=bcm2835aux,mmio32,0xfe215040 panic=-1"})
 	if err := b.Expect(ctx, "synchronous external abort"); err != nil {
-		t.Errorf("the emulator changed: raspi4b takes an unchanged device tree now, pi4DTB may go: %v", err)
+		t.Errorf("the emulator changed: raspi4b takes an unchanged device tree now, takeOutOfPi4 may go: %v", err)
 	}
 	tree, err := b.Monitor(ctx, "info mtree")
 	if err != nil {
