@@ -52,7 +52,7 @@ func TestBench(t *testing.T) {
 		t.Skip("a benchmark: make bench")
 	}
 	fixture.Root(t) // the page cache is dropped before each run
-	fixture.Need(t, "mke2fs", "partclone.ext4", "e2image", "bmaptool", "zstd", "pigz", "dd", "cmp", "du")
+	fixture.Need(t, "mke2fs", "partclone.ext4", "e2image", "bmaptool", "zstd", "pigz", "dd", "cmp", "du", "sfdisk", "losetup", "resize2fs", "dumpe2fs")
 	b := &bench{TB: t, to: to, dir: t.TempDir(), rounds: benchNumber(t, "LIFEBOAT_BENCH_ROUNDS", 3)}
 	b.tool = filepath.Join(b.dir, "lifeboat")
 	b.run("CGO_ENABLED=0 go build -trimpath -o " + b.tool + " .")
@@ -60,6 +60,7 @@ func TestBench(t *testing.T) {
 	b.images()
 	b.restores()
 	b.packing()
+	b.smaller()
 }
 
 func benchNumber(t *testing.T, name string, usual int) int {
@@ -177,6 +178,24 @@ func (b *bench) restores() {
 	b.compare("restore to a disk that holds 95 % already", contender{
 		name: "lifeboat restore", before: b.spoil("disk.img"), line: b.lifeboat("restore ours.img disk.img"),
 	}, contender{name: "lifeboat restore to a blank one", before: blank, line: b.lifeboat("restore ours.img disk.img")})
+}
+
+// smaller makes an image as small as its content: the peer does it as PiShrink
+// does, on a copy.
+func (b *bench) smaller() {
+	const start = 4 << 20
+	b.run(fmt.Sprintf("truncate -s $(($(stat -c %%s card.img) + %d)) table.img && printf '%dM,,83\\n' | sfdisk -q table.img && "+
+		"dd if=card.img of=table.img bs=1M seek=%d conv=notrunc,sparse status=none", start, start>>20, start>>20))
+	b.compare("an image as small as its content", contender{
+		name: "lifeboat resize --into", before: "rm -f small.img", line: b.lifeboat("resize table.img --into small.img"), out: "small.img",
+	}, contender{
+		name: "cp, e2fsck, resize2fs -M, truncate", before: "rm -f peer.img",
+		line: fmt.Sprintf("cp --sparse=always table.img peer.img && loop=$(losetup -f --show -o %d peer.img) && "+
+			"e2fsck -p -f $loop > e2fsck.log; resize2fs -M $loop > resize2fs.log 2>&1 && "+
+			"blocks=$(dumpe2fs -h $loop 2>&1 | sed -n 's/^Block count: *//p') && losetup -d $loop && "+
+			"truncate -s $((blocks * 4096 + %d)) peer.img && sync peer.img", start, start),
+		out: "peer.img",
+	})
 }
 
 // spoil is a line that makes a restored disk wrong in every twentieth MiB.
