@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,10 +28,19 @@ func TestInGuest(t *testing.T) {
 	if err := os.Truncate(card, 300<<20); err != nil {
 		t.Fatal(err)
 	}
+	boot, root := fixture.Pair{}.Make(t)
+	tool := filepath.Join(t.TempDir(), "lifeboat")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", "-s -w", "-o", tool, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
 	vmtest.Run(t, vmtest.Options{
-		Memory: 512 << 20, Disks: []string{card, fixture.Card(t, "pi-mbr-fat-ext4"), noiseFile(t)},
-		Modules:  []string{"loop", "dm-mod", "dm-zero", "dm-flakey"},
+		Memory: 640 << 20, Disks: []string{card, fixture.Card(t, "pi-mbr-fat-ext4"), noiseFile(t), boot, root},
+		// vfat and its character sets are modules there.
+		Modules:  []string{"loop", "dm-mod", "dm-zero", "dm-flakey", "vfat", "nls_cp437", "nls_iso8859_1", "nls_ascii", "nls_utf8"},
 		Programs: []string{"e2fsck", "tune2fs", "sfdisk", "resize2fs", "fsck.vfat", "losetup", "dmsetup", "blkid"},
+		Files:    map[string]string{toolInGuest: tool},
 		Timeout:  12 * time.Minute,
 	})
 }
