@@ -103,7 +103,7 @@ func (f *Folder) Put(ctx context.Context, name string, size int64, r io.Reader) 
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := makeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	file, err := atomicfile.Create(path, 0o644)
@@ -119,6 +119,26 @@ func (f *Folder) Put(ctx context.Context, name string, size int64, r io.Reader) 
 		return fmt.Errorf("store %s: got %d bytes, %d were announced", path, n, size)
 	}
 	return file.Commit()
+}
+
+// makeFolder makes a folder and those above it, each so that it survives a power
+// loss: what was put into it must not be lost with its name.
+func makeFolder(dir string) error {
+	err := os.Mkdir(dir, 0o755)
+	switch {
+	case err == nil:
+		return atomicfile.SyncDir(filepath.Dir(dir))
+	case errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir):
+		if err := makeFolder(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		return makeFolder(dir)
+	case errors.Is(err, fs.ErrExist):
+		if st, err := os.Stat(dir); err != nil || st.IsDir() {
+			return err
+		}
+	}
+	return err
 }
 
 // List implements Store.

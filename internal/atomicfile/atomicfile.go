@@ -33,7 +33,7 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 // there under the name stays if an error is returned before the rename; an
 // error after it says that the name may not survive a power loss.
 func (f *File) Commit() error {
-	return errors.Join(f.CloseAtomicallyReplace(), syncDir(f.dir))
+	return errors.Join(f.CloseAtomicallyReplace(), SyncDir(f.dir))
 }
 
 // Write puts data at path, whole.
@@ -49,7 +49,8 @@ func Write(path string, data []byte, perm fs.FileMode) error {
 	return f.Commit()
 }
 
-func syncDir(dir string) error {
+// SyncDir makes the names in a folder survive a power loss.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Clean removes files in the making that are older than before: what a process
+// left that was killed while it put something. It returns their bytes.
+func (f *Folder) Clean(ctx context.Context, before time.Time) (int64, error) {
+	sum := int64(0)
+	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed a moment ago
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || !d.Type().IsRegular() || !inTheMaking(d.Name()) {
+			return err
+		}
+		st, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !st.ModTime().Before(before) {
+			return nil
+		}
+		if err == nil {
+			err = os.Remove(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			sum += st.Size()
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return sum, err
+}
+
+// makingDigits is how many digits a name in the making ends with at least:
+// renameio v2, tempfile.go, puts a dot before and a 63-bit number behind it.
+const makingDigits = 12
+
+func inTheMaking(name string) bool {
+	digits := len(name) - len(strings.TrimRight(name, "0123456789"))
+	return strings.HasPrefix(name, ".") && digits >= makingDigits
+}
