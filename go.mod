@@ -3,7 +3,8 @@ module lifeboat
 go 1.26.0
 
 require (
-	aead.dev/minisign v0.3.0 // signed jobs: whole and small, makes keys too
+	aead.dev/minisign v0.3.0 // signed jobs and snapshots: whole and small, makes keys too
+	filippo.io/age v1.3.2 // wraps the key of an encrypted repository: a standard format
 	github.com/BurntSushi/toml v1.6.0 // jobs: strict about unknown keys (Undecoded)
 	github.com/coreos/go-systemd/v22 v22.7.0 // services around a nightly run, over D-Bus
 	github.com/diskfs/go-diskfs v1.9.4 // GPT tables, and only those: docs/FORMAT.md
@@ -20,6 +21,7 @@ require (
 	github.com/u-root/u-root v0.16.0 // the rescue system: modules, cpio, mounts, its shell's commands
 	github.com/vishvananda/netlink v1.3.1 // links, addresses and routes of the rescue system
 	github.com/wneessen/go-mail v0.8.1 // notices by mail: SMTP with its ways to encrypt and log in
+	golang.org/x/crypto v0.55.0 // XChaCha20-Poly1305 of encrypted repositories: fast on boards without AES
 	golang.org/x/crypto/x509roots/fallback v0.0.0-20261030153154-30a33513ff6d // CA roots for the rescue system, which has no folder of them
 	golang.org/x/sync v0.22.0 // errgroup: pipelines with a limit
 	golang.org/x/sys v0.47.0 // system calls that package syscall lacks
@@ -28,6 +30,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/chzyer/readline v0.0.0-20180603132655-2972be24d48e // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
@@ -43,8 +46,7 @@ require (
 	github.com/ulikunitz/xz v0.5.15 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
-	golang.org/x/crypto v0.54.0 // indirect
-	golang.org/x/net v0.56.0 // indirect
-	golang.org/x/text v0.40.0 // indirect
-	golang.org/x/tools v0.47.0 // indirect
+	golang.org/x/net v0.58.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+	golang.org/x/tools v0.49.0 // indirect
 )
