@@ -55,9 +55,10 @@ func (k *Sink) tail(t *manifest.Tail) (*manifest.Tail, error) {
 	put := k.put.Union(extent.Of(k.again...))
 	tail := manifest.Tail{Used: put}
 	if t != nil {
-		tail.Live = t.Live
-		if len(t.Used) > 0 {
-			tail.Used = t.Used
+		tail = *t
+		tail.Digests = nil // the chunks have their own
+		if len(t.Used) == 0 {
+			tail.Used = put
 		}
 	}
 	if err := tail.Used.Check(k.head.Size); err != nil {
@@ -184,7 +185,7 @@ func (k *Sink) publish(ctx context.Context, tail *manifest.Tail) error {
 	r, rec := k.r, &k.rec
 	at := rec.stem()
 	x := (&index{rec.Size, r.config.Chunk, k.ids}).encode()
-	m, err := r.encodeFacts(facts{k.head, tail}, at+manifestExt)
+	m, err := r.encodeFacts(facts{k.head, tail, k.o.Areas}, at+manifestExt)
 	if err != nil {
 		return err
 	}

@@ -152,6 +152,8 @@ func (r *Repo) decodeRecord(data []byte, series, id string) (*Record, error) {
 type facts struct {
 	Head *manifest.Head `json:"head"`
 	Tail *manifest.Tail `json:"tail"`
+	// Areas are the bytes of the boot areas that the head names.
+	Areas map[string][]byte `json:"areas,omitempty"`
 }
 
 func (r *Repo) encodeFacts(f facts, of string) ([]byte, error) {
@@ -202,7 +204,19 @@ func (r *Repo) decodeFacts(data []byte, of string, size int64) (facts, error) {
 	case f.Head.Size != size || f.Head.Sector <= 0:
 		return f, fmt.Errorf("it is of a disk of %d bytes, not of %d", f.Head.Size, size)
 	}
-	return f, f.Tail.Used.Check(size)
+	err = errors.Join(f.Tail.Used.Check(size), f.Tail.Unreadable.Check(size), f.Head.Unreadable.Check(size), f.checkAreas())
+	f.Head.Unreadable = f.Head.Unreadable.Union(f.Tail.Unreadable)
+	return f, err
+}
+
+// checkAreas holds the boot areas against what the head says of them.
+func (f facts) checkAreas() error {
+	for _, a := range f.Head.Areas {
+		if got := boundOf(f.Areas[a.Name]); got.Size != a.Size || got.Sum != a.SHA256 {
+			return fmt.Errorf("the boot area %s is not what the head says of it", a.Name)
+		}
+	}
+	return nil
 }
 
 // ErrSignature is what a snapshot gives that is not signed by a trusted key.

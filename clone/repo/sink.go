@@ -25,6 +25,7 @@ type SaveOptions struct {
 	// Base is a snapshot of the same series, whose chunks are not looked up again,
 	// and which records of kind Same refer to. nil = none
 	Base   *Snapshot
+	Areas  map[string][]byte    // what the boot areas hold that the head names
 	Sign   *minisign.PrivateKey // nil = not signed
 	Verify bool                 // read back what was put
 	Meter  *progress.Meter

@@ -95,6 +95,9 @@ func (s *Source) Head() *manifest.Head { return s.facts.Head }
 // Tail is what was known when the backup had ended.
 func (s *Source) Tail() *manifest.Tail { return s.facts.Tail }
 
+// Areas are what the boot areas hold that the head names.
+func (s *Source) Areas() map[string][]byte { return s.facts.Areas }
+
 // Snapshot is the record.
 func (s *Source) Snapshot() *Snapshot { return s.snap }
 

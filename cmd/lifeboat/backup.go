@@ -26,19 +26,23 @@ type backupOptions struct {
 	noVerify  bool
 	keepGoing bool
 	live      liveOptions
+	snapshot  snapshotOptions
 	target    restoreOptions // where the output is a disk
 }
 
 func newBackup(e *env) *cobra.Command {
 	o := backupOptions{}
 	cmd := &cobra.Command{
-		Use:   "backup SRC FILE|DISK",
+		Use:   "backup SRC FILE|DISK|REPO",
 		Short: "Save a disk: a card in a reader, or the running system's own",
 		Long: `Saves the bytes in use of a disk into an image that every tool can write back:
 
   FILE.img      sparse, with a bmap beside it
   FILE.img.zst  packed; small and fast
   FILE.img.gz   packed; what every tool reads
+
+or into a repository (lifeboat repo init makes one), which holds many snapshots and
+stores what they have in common once.
 
 The image is read back past the cache and held against the digests of what was
 read from the disk, before it gets its name: a bad one never replaces a good one.
@@ -56,7 +60,8 @@ part. --keep-going reads around such places, saves zeros in their stead, and say
 where they lie: now, and whenever the backup is used (exit code 5).`,
 		Example: `  lifeboat backup /dev/sdb card.img.zst
   lifeboat backup /dev/sda card.img.zst --with=/dev/sdb --second=root.img.zst
-  sudo lifeboat backup / /mnt/nas/pi.img.zst`,
+  sudo lifeboat backup / /mnt/nas/pi.img.zst
+  sudo lifeboat backup --name="Before upgrade" / /mnt/nas/pis`,
 		Args: args(2, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			o.from, o.to = given[0], given[1]
@@ -71,7 +76,11 @@ where they lie: now, and whenever the backup is used (exit code 5).`,
 	addKeepGoing(cmd, &o.keepGoing)
 	f.StringVar(&o.with, "with", "", "save a second disk along, `SRC2`: the first one boots, the root is on the second")
 	f.StringVar(&o.second, "second", "", "the image of the second disk, `FILE2`, in the folder of the first")
+	f.StringVar(&o.snapshot.name, "name", "", "repository: give the snapshot this `NAME`")
+	f.StringVar(&o.snapshot.series, "series", "", "repository: which system's snapshots it follows, by 16 hex `DIGITS`; else that is found out")
+	f.StringVar(&o.snapshot.sign, "sign", "", "repository: sign the snapshot with this minisign `KEY` file")
 	o.live.addFlags(cmd)
+	e.addRepo(cmd)
 	e.addDryRun(cmd)
 	return cmd
 }
@@ -82,6 +91,15 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 		o.target.noVerify, o.target.keepGoing = o.noVerify, o.keepGoing
 		o.target.with, o.target.second = o.with, o.second
 		return runClone(ctx, e, o.target)
+	}
+	if e.isRepo(ctx, o.to) {
+		if o.with != "" || o.second != "" {
+			return usage("two disks are saved into a repository one after the other, without --with and --second")
+		}
+		return backupToRepo(ctx, e, o)
+	}
+	if o.snapshot != (snapshotOptions{}) {
+		return usage("--name, --series and --sign are for a repository, and %s is none", shown(o.to))
 	}
 	if o.from != "/" && (o.with != "" || o.second != "") {
 		if o.with == "" {

@@ -55,6 +55,7 @@ before it gets its name.`,
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
 	f.StringVar(&o.image.SHA256, "sha256", "", "do not finish unless SRC, as it lies there or unpacked, has this SHA-256")
 	addMember(cmd, &o.image.Member)
+	e.addRepo(cmd)
 	e.addDryRun(cmd)
 	return cmd
 }

@@ -35,6 +35,7 @@ type env struct {
 	// flags that every command has
 	json bool
 	dry  bool
+	repo repoFlags // of those that may meet a repository
 
 	// state
 	meter  *progress.Meter

@@ -35,6 +35,9 @@ func (s *faultServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fault, name = "", fault
 	}
 	path := filepath.Join(s.dir, filepath.Base(name))
+	if fault == "tree" { // no fault, and folders in it
+		path = filepath.Join(s.dir, filepath.FromSlash(name))
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		http.NotFound(w, r)

@@ -23,7 +23,7 @@ import (
 )
 
 func newInspect(e *env) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "inspect SRC",
 		Short: "Tell what a disk or an image holds, and whether it would boot",
 		Long: `Shows the partition table, the file systems with labels, UUIDs and used bytes,
@@ -35,6 +35,8 @@ its last part; its boot references can be resolved only when it is unpacked.`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) error { return inspect(cmd.Context(), e, given[0]) },
 	}
+	e.addRepo(cmd)
+	return cmd
 }
 
 func inspect(ctx context.Context, e *env, place string) error {
@@ -47,6 +49,9 @@ func inspect(ctx context.Context, e *env, place string) error {
 
 // openForInspect opens also a disk that is in use: only to look at it.
 func (e *env) openForInspect(ctx context.Context, place string) (*origin, error) {
+	if _, _, snapshot := splitSnapshot(place); snapshot {
+		return e.openOrigin(ctx, place, image.Options{})
+	}
 	if isDisk, err := e.isDisk(place); err != nil || !isDisk {
 		if err != nil {
 			return nil, err

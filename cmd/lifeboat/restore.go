@@ -49,7 +49,8 @@ disk, every boot reference is resolved, and the partition table is written last:
 a disk that was half written does not boot.
 
 An address is read as a stream: nothing is stored in between, and a broken
-connection is resumed. "-" is standard input, packed or not.
+connection is resumed. "-" is standard input, packed or not. REPO@latest is the
+newest snapshot of a repository; lifeboat snapshots REPO lists the others.
 
 Two disks that were saved (the boot part on a card, the root on an NVMe) become
 one with --with: the parts of SRC2 follow those of SRC, with numbers and PARTUUIDs
@@ -71,6 +72,7 @@ Interrupted? Give the same command again: what is already right is kept.`,
 	addTargetFlags(e, cmd, &o, string(clone.KeepIDs))
 	cmd.Flags().StringVar(&o.sha256, "sha256", "", "do not finish unless the image, as it lies there or unpacked, has this SHA-256")
 	addMember(cmd, &o.member)
+	e.addRepo(cmd)
 	return cmd
 }
 
@@ -207,6 +209,13 @@ func (f *filling) claim(ctx context.Context, e *env, from []disk.Facts) error {
 
 // execute fills the claimed disk, gives it up, and tells how it went.
 func (f *filling) execute(ctx context.Context, e *env) error {
+	seed, err := e.seed(f.src, f.facts)
+	if err != nil {
+		return errors.Join(err, f.target.Close())
+	}
+	if seed != nil {
+		defer seed.Close()
+	}
 	run := e.runner()
 	run.Areas = f.src.areas
 	report, err := run.Execute(ctx, f.plan, f.src.Source, f.target)

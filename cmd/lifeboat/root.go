@@ -11,6 +11,7 @@ like them: offline, over the network, and while they run.
   the card is too small  lifeboat clone /dev/mmcblk0 /dev/sda
   save the running Pi    sudo lifeboat backup / /mnt/nas/pi.img.zst
   … every night          sudo lifeboat setup
+  and keep its history   lifeboat repo init /mnt/nas/pis
   it does not boot       lifeboat fix-boot /dev/sdb
   a stick that helps     lifeboat rescue build --from / rescue.img
 
@@ -48,6 +49,9 @@ func newRoot(e *env) *cobra.Command {
 		newClone(e),
 		newVerify(e),
 		newConvert(e),
+		newExport(e),
+		newSnapshots(e),
+		newRepo(e),
 		newFixBoot(e),
 		newResize(e),
 		newSetup(e),

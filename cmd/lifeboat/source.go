@@ -44,7 +44,9 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 	if err != nil {
 		return nil, err
 	}
-	src.place = shown(place)
+	if src.place == "" {
+		src.place = shown(place)
+	}
 	if src.head != nil { // a disk's is complete
 		return src, nil
 	}
@@ -95,6 +97,12 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 		}
 		return e.openStdin(o)
 	}
+	if at, name, ok := splitSnapshot(place); ok && e.isRepo(ctx, at) {
+		if o.KeepGoing {
+			return nil, refuseKeepGoing("a snapshot")
+		}
+		return e.openSnapshot(ctx, at, name)
+	}
 	isDisk, err := e.isDisk(place)
 	if err != nil {
 		return nil, err
@@ -110,7 +118,7 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 	if err != nil {
 		return nil, err
 	}
-	src := &origin{Source: img, place: place, pair: image.PairOf(img)}
+	src := &origin{Source: img, pair: image.PairOf(img)}
 	src.image = func(ctx context.Context) { src.imageAreas(ctx, s, name, o) }
 	raw, ok := img.(*image.Raw)
 	if o.KeepGoing && (!ok || !store.Local(s)) {
@@ -171,6 +179,12 @@ func (e *env) isDisk(place string) (bool, error) {
 	}
 	if err != nil {
 		return false, err
+	}
+	if info.IsDir() && isRepoFolder(place) {
+		return false, &clone.Refusal{
+			Err:  fmt.Errorf("%s is a repository: which of its snapshots?", place),
+			Hint: "as " + place + "@latest; lifeboat snapshots " + place + " lists them",
+		}
 	}
 	if info.IsDir() {
 		return false, &clone.Refusal{Err: fmt.Errorf("%s is a folder, not an image or a disk", place)}

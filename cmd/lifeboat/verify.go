@@ -38,6 +38,7 @@ differs where it was written to.`,
 	}
 	cmd.Flags().StringVar(&o.SHA256, "sha256", "", "the SHA-256 that the image must have, as it lies there or unpacked")
 	addMember(cmd, &o.Member)
+	e.addRepo(cmd)
 	return cmd
 }
 

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"lifeboat/clone"
+	"lifeboat/clone/repo"
+	"lifeboat/internal/progress"
+)
+
+func newRepo(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "repo",
+		Short: "Make and look after repositories, which hold many snapshots in little room",
+		Long: `A repository is a folder, or a place on a server, that holds snapshots of disks;
+what they have in common is stored once (docs/REPOSITORY.md).
+
+  lifeboat repo init /mnt/nas/pis
+  sudo lifeboat backup / /mnt/nas/pis
+  lifeboat snapshots /mnt/nas/pis
+  sudo lifeboat restore /mnt/nas/pis@latest /dev/sdb`,
+	}
+	cmd.AddCommand(newRepoInit(e), newRepoVerify(e), newRepoForget(e), newRepoPrune(e))
+	return cmd
+}
+
+type repoInitOptions struct {
+	place      string
+	chunk      string
+	grace      time.Duration
+	recipients []string
+	passphrase string
+}
+
+func newRepoInit(e *env) *cobra.Command {
+	o := repoInitOptions{}
+	cmd := &cobra.Command{
+		Use:   "init REPO",
+		Short: "Make a repository",
+		Long: `Makes a repository in a folder (which is made where it is not there) or at an
+address. A folder that is made can be read by its owner only: it will hold
+password hashes and keys.
+
+With --recipient or --passphrase-file everything in it is encrypted. casync, which
+reads other repositories, cannot read such a one.`,
+		Example: `  lifeboat repo init /mnt/nas/pis
+  lifeboat repo init --recipient=age1… /mnt/usb/pis`,
+		Args: args(1, 1),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			o.place = given[0]
+			return runRepoInit(cmd.Context(), e, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.chunk, "chunk", "1M", "size of a chunk: 256K, 512K, 1M, 2M or 4M; docs/REPOSITORY.md compares them")
+	f.DurationVar(&o.grace, "grace", repo.DefaultGrace, "how long prune waits before it removes what nobody needs")
+	f.StringArrayVar(&o.recipients, "recipient", nil, "encrypt for this `RECIPIENT` of age (age1…)")
+	f.StringVar(&o.passphrase, "passphrase-file", "", "encrypt by the passphrase in the first line of `FILE`")
+	return cmd
+}
+
+func runRepoInit(ctx context.Context, e *env, o repoInitOptions) error {
+	c := repo.InitOptions{Grace: o.grace}
+	var err error
+	if c.Chunk, err = chunkSize(o.chunk); err != nil {
+		return err
+	}
+	if len(o.recipients) > 0 {
+		if c.Encrypt.Age, err = age.ParseRecipients(strings.NewReader(strings.Join(o.recipients, "\n"))); err != nil {
+			return usage("--recipient: %v", err)
+		}
+	}
+	if c.Encrypt.Passphrase, err = firstLine(o.passphrase); err != nil {
+		return err
+	}
+	if !strings.Contains(o.place, "://") {
+		if err := makeRepoFolder(o.place); err != nil {
+			return err
+		}
+	}
+	s, err := e.repoStore(o.place)
+	if err != nil {
+		return err
+	}
+	if err := repo.Init(ctx, s, c, repo.Options{Random: e.random, Clock: e.clock}); err != nil {
+		return repoRefusal(o.place, err)
+	}
+	if e.json {
+		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "done", "repository": shown(o.place), "chunk": c.Chunk, "encrypted": o.encrypted()})
+	}
+	kind := "not encrypted"
+	if o.encrypted() {
+		kind = "encrypted: without the identity or passphrase nobody can read it, you neither"
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s: a repository, in chunks of %s, %s\n", shown(o.place), progress.Bytes(c.Chunk), kind)
+	return err
+}
+
+func (o repoInitOptions) encrypted() bool { return len(o.recipients) > 0 || o.passphrase != "" }
+
+// folderPerm keeps a disk's secrets with their owner.
+const folderPerm = 0o700
+
+// makeRepoFolder makes the folder, and refuses one that holds something else.
+func makeRepoFolder(path string) error {
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return os.MkdirAll(path, folderPerm)
+	}
+	if err == nil && len(entries) > 0 && !isRepoFolder(path) {
+		return &clone.Refusal{Err: fmt.Errorf("%s holds other things already", path), Hint: "name a new folder, or an empty one"}
+	}
+	return err
+}
+
+// chunkSize reads 256K … 4M.
+func chunkSize(text string) (int64, error) {
+	sizes := map[string]int64{"256K": 256 << 10, "512K": 512 << 10, "1M": 1 << 20, "2M": 2 << 20, "4M": 4 << 20}
+	n, ok := sizes[strings.ToUpper(text)]
+	if !ok {
+		return 0, usage("--chunk is 256K, 512K, 1M, 2M or 4M, not %q", text)
+	}
+	return n, nil
+}
