@@ -71,6 +71,7 @@ func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
 	if err != nil {
 		return err
 	}
+	host.Guard = guardCommand(e, o.file)
 	vault := nightly.NewVault(os.Getenv("CREDENTIALS_DIRECTORY"))
 	log := e.nightlyLog(vault)
 	if !e.dry {
@@ -143,10 +144,14 @@ func (e *env) nightlyHost() (nightly.Host, error) {
 	if dir := os.Getenv("LIFEBOAT_NIGHTLY_ROOT"); dir != "" {
 		h.RunDir, h.StateDir = dir+"/run", dir+"/state"
 	}
-	h.Guard = func() *exec.Cmd {
-		return &exec.Cmd{Path: "/proc/self/exe", Args: []string{os.Args[0], "nightly", "guard"}, Stderr: e.stderr}
-	}
 	return h, nil
+}
+
+// guardCommand starts the guard of a run, which reads the same configuration.
+func guardCommand(e *env, file string) func() *exec.Cmd {
+	return func() *exec.Cmd {
+		return &exec.Cmd{Path: "/proc/self/exe", Args: []string{os.Args[0], "nightly", "guard", "--config=" + file}, Stderr: e.stderr}
+	}
 }
 
 func (e *env) nightlyLog(v *nightly.Vault) *nightly.Log {
@@ -208,7 +213,8 @@ func runRecover(ctx context.Context, e *env, o *configOptions) error {
 // newNightlyGuard is the process that recovers when a run that nobody else
 // watches over dies.
 func newNightlyGuard(e *env) *cobra.Command {
-	return &cobra.Command{
+	o := configOptions{}
+	cmd := &cobra.Command{
 		Use:    "guard",
 		Short:  "Recover, when the run that started this has died",
 		Hidden: true,
@@ -219,9 +225,11 @@ func newNightlyGuard(e *env) *cobra.Command {
 			if !nightly.WaitAsGuard(e.stdin) {
 				return nil
 			}
-			return runRecover(context.WithoutCancel(cmd.Context()), e, &configOptions{})
+			return runRecover(context.WithoutCancel(cmd.Context()), e, &o)
 		},
 	}
+	cmd.Flags().StringVar(&o.file, "config", "", "one more configuration `FILE`, which beats the others")
+	return cmd
 }
 
 func newNightlyTested(e *env) *cobra.Command {
