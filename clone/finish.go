@@ -19,10 +19,7 @@ import (
 // Of a part that stays, no byte is written, though a GPT's backup could lie there.
 func (e *execution) wipe(ctx context.Context) error {
 	e.Meter.Phase("wipe", -1)
-	if err := layout.Wipe(sparing{e.target, e.plan.kept()}, e.plan.Target.Size, e.plan.Target.Sector); err != nil {
-		return err
-	}
-	return e.target.Sync(ctx)
+	return layout.Wipe(sparing{synced{ctx, e.target}, e.plan.kept()}, e.plan.Target.Size, e.plan.Target.Sector)
 }
 
 func (e *execution) makeSwap(s Step) error {

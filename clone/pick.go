@@ -185,9 +185,14 @@ func (p *Plan) KeptWords() string {
 // A sparing writer leaves out the bytes that are to be kept: the places of an
 // old table may lie in a part of the new one.
 type sparing struct {
-	w    io.WriterAt
+	w interface {
+		io.WriterAt
+		Sync() error
+	}
 	kept extent.Set
 }
+
+func (s sparing) Sync() error { return s.w.Sync() }
 
 func (s sparing) WriteAt(b []byte, off int64) (int, error) {
 	all := extent.Extent{Off: off, Len: int64(len(b))}

@@ -292,6 +292,9 @@ func TestWipe(t *testing.T) {
 			t.Errorf("%v holds a rest of the table", e)
 		}
 	}
+	if want := []int64{0, -1, 512}; !slices.Equal(m.wrote[:3], want) {
+		t.Errorf("wrote at, and synced (-1), %v, want %v first", m.wrote, want)
+	}
 	for _, tiny := range []int64{0, 511, 512, 1024, 20000, 40000} {
 		must(t, layout.Wipe(&memory{b: make([]byte, tiny)}, tiny, 512))
 	}

@@ -86,21 +86,26 @@ func sync(w any) error {
 }
 
 // Wipe destroys what partition tables a disk of size bytes has: its first
-// sector, and both copies of a GPT with their entries. It syncs at the end, if
-// w has a Sync. Extended boot records stay, and are found by nobody.
+// sector, and both copies of a GPT with their entries. It syncs, if w has a
+// Sync, behind the first sector and at the end: a disk that loses power meanwhile
+// has its old table or none, never a damaged one. Extended boot records stay,
+// and are found by nobody.
 func Wipe(w io.WriterAt, size, sector int64) error {
 	if err := checkSector(sector); err != nil {
 		return err
 	}
 	usual := placeGPT(manifest.Table{}, size, sector)
 	disk := extent.Extent{Len: alignDown(size, sector)}
-	for _, e := range usual.own(sector).Clip(disk) {
-		if _, err := w.WriteAt(make([]byte, e.Len), e.Off); err != nil {
-			return fmt.Errorf("wipe the partition table at byte %d: %w", e.Off, err)
+	first := extent.Of(sectorAt(0, sector).Intersect(disk))
+	for _, part := range []extent.Set{first, usual.own(sector).Clip(disk).Subtract(first)} {
+		for _, e := range part {
+			if _, err := w.WriteAt(make([]byte, e.Len), e.Off); err != nil {
+				return fmt.Errorf("wipe the partition table at byte %d: %w", e.Off, err)
+			}
 		}
-	}
-	if err := sync(w); err != nil {
-		return fmt.Errorf("sync the wiped partition table: %w", err)
+		if err := sync(w); err != nil {
+			return fmt.Errorf("sync the wiped partition table: %w", err)
+		}
 	}
 	return nil
 }
