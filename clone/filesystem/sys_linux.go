@@ -1,6 +1,7 @@
 package filesystem
 
 import (
+	"fmt"
 	"os"
 	"unsafe"
 
@@ -17,4 +18,26 @@ func resizeExt(dir *os.File, blocks uint64) error {
 		return errno
 	}
 	return nil
+}
+
+// mountUnseen mounts a device in no folder: it is unmounted when the returned
+// file is closed, also when this process is killed. The kernel replays a journal
+// as it mounts.
+func mountUnseen(device, fstype string) (*os.File, error) {
+	fs, err := unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("fsopen %s: %w", fstype, err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "source", device); err != nil {
+		return nil, fmt.Errorf("mount %s: %w", device, err)
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return nil, fmt.Errorf("mount %s: %w", device, err)
+	}
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %w", device, err)
+	}
+	return os.NewFile(uintptr(mount), device), nil
 }

@@ -65,6 +65,9 @@ func (t Tools) Clean(ctx context.Context, fs manifest.FS, path string) (bool, er
 }
 
 func (t Tools) checkExt(ctx context.Context, path string) error {
+	if err := replayFastCommits(path); err != nil {
+		return err
+	}
 	args := []string{"-f", "-y", path}
 	out, code, err := t.Run(ctx, "e2fsck", args...)
 	if err == nil && code&^fsckFixed == fsckReboot {
@@ -119,6 +122,9 @@ func (t Tools) NewUUID(ctx context.Context, fs manifest.FS, path, uuid string) e
 // newExtUUID checks the file system and tries again where tune2fs wants that: it
 // has to write all checksums anew if they grew from the old UUID.
 func (t Tools) newExtUUID(ctx context.Context, fs manifest.FS, path, uuid string) error {
+	if err := replayFastCommits(path); err != nil {
+		return err
+	}
 	args := []string{"-U", uuid, path}
 	out, code, err := t.Run(ctx, "tune2fs", args...)
 	if err == nil && code != 0 && bytes.Contains(out, []byte("e2fsck")) {
