@@ -71,6 +71,7 @@ func Create(path string, o SinkOptions) (Sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	atomicfile.Sweep(path) // before anybody asks for the room that is free
 	if format == codec.Raw {
 		return &rawSink{path: path, o: o}, nil
 	}

@@ -16,24 +16,55 @@ import (
 // A File is being written under a temporary name beside its place.
 type File struct {
 	*renameio.PendingFile
-	dir string
+	dir   string
+	claim claim
 }
 
-// Create begins a file that Commit will put at path. The caller defers Cleanup,
-// which does nothing after a Commit that succeeded.
+// createTries is how often another writer may take a new file for a leftover, in
+// the moment before it is locked.
+const createTries = 100
+
+// Create begins a file that Commit will put at path. It removes what killed
+// writers left there: Sweep. The caller defers Cleanup, which does nothing after
+// a Commit that succeeded.
 func Create(path string, perm fs.FileMode) (*File, error) {
-	p, err := renameio.NewPendingFile(path, renameio.WithPermissions(perm), renameio.WithTempDir(filepath.Dir(path)))
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
+	Sweep(path)
+	for range createTries {
+		p, err := renameio.NewPendingFile(path, renameio.WithPermissions(perm), renameio.WithTempDir(filepath.Dir(path)))
+		if err != nil {
+			return nil, fmt.Errorf("create %s: %w", path, err)
+		}
+		c, ours, err := claimFile(p.File)
+		if err == nil && ours {
+			return &File{p, filepath.Dir(path), c}, nil
+		}
+		if cerr := p.Cleanup(); err != nil || cerr != nil && !errors.Is(cerr, fs.ErrNotExist) {
+			return nil, fmt.Errorf("create %s: %w", path, errors.Join(err, cerr))
+		}
 	}
-	return &File{p, filepath.Dir(path)}, nil
+	return nil, fmt.Errorf("create %s: others removed its temporary file %d times", path, createTries)
 }
 
 // Commit syncs the file, gives it its name, and syncs the folder. Whatever was
 // there under the name stays if an error is returned before the rename; an
 // error after it says that the name may not survive a power loss.
 func (f *File) Commit() error {
-	return errors.Join(f.CloseAtomicallyReplace(), SyncDir(f.dir))
+	err := f.CloseAtomicallyReplace()
+	if err != nil { // Cleanup removes it
+		return err
+	}
+	return errors.Join(f.release(), SyncDir(f.dir))
+}
+
+// Cleanup removes the file, unless Commit has given it its name.
+func (f *File) Cleanup() error {
+	return errors.Join(f.PendingFile.Cleanup(), f.release())
+}
+
+func (f *File) release() error {
+	err := f.claim.release()
+	f.claim = claim{}
+	return err
 }
 
 // Write puts data at path, whole.
