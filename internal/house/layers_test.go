@@ -19,7 +19,7 @@ var rows = []struct {
 	rank     int
 	packages []string
 }{
-	{forTests, []string{"internal/fixture", "internal/vmtest", "internal/vmtest/guestinit", "internal/vmtest/boardinit", "internal/house", "clone/store/storetest"}},
+	{forTests, []string{"internal/fixture", "internal/powerloss", "internal/vmtest", "internal/vmtest/guestinit", "internal/vmtest/boardinit", "internal/house", "clone/store/storetest"}},
 	{6, []string{"cmd/lifeboat"}}, // asks, prints, exits; joins the flows
 	{5, []string{"netboot", "initramfs", "initramfs/uinit", "internal/nightly"}}, // the worlds around the engine
 	{4, []string{"clone"}}, // the engine
