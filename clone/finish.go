@@ -101,7 +101,12 @@ func (e *execution) resize(ctx context.Context, s Step) error {
 		return nil
 	}
 	return e.onDevice(ctx, s, "not grown to its part", func(path string) error {
-		return e.Tools.Grow(ctx, fs, path, s.Dst.Len)
+		err := e.Tools.Grow(ctx, fs, path, s.Dst.Len)
+		if errors.Is(err, filesystem.ErrNotGrown) {
+			e.reserve("part %d has a larger place now, and its file system the size that it had: %v", s.Part, err)
+			return nil
+		}
+		return err
 	})
 }
 

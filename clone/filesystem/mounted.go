@@ -37,3 +37,21 @@ func GrowMounted(dir string, fs manifest.FS, size int64) error {
 	}
 	return nil
 }
+
+// ErrNotGrown is what Grow returns where nothing here can grow a file system. It
+// is whole, and as large as it was.
+var ErrNotGrown = errors.New("it cannot be made larger here")
+
+// growByKernel makes the ext file system on a block device larger while it is
+// mounted in no folder.
+func growByKernel(device string, fs manifest.FS, size int64) error {
+	mount, err := mountUnseen(device, "ext4")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotGrown, err)
+	}
+	err = GrowMounted(fmt.Sprintf("/proc/self/fd/%d", mount.Fd()), fs, size)
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w: %w", ErrNotGrown, err)
+	}
+	return errors.Join(err, mount.Close())
+}

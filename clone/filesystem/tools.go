@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,7 +66,7 @@ func (t Tools) Clean(ctx context.Context, fs manifest.FS, path string) (bool, er
 }
 
 func (t Tools) checkExt(ctx context.Context, path string) error {
-	if err := replayFastCommits(path); err != nil {
+	if err := beforeFsck(path); err != nil {
 		return err
 	}
 	args := []string{"-f", "-y", path}
@@ -92,10 +93,15 @@ func CanGrow(fs manifest.FS) bool { return IsExt(fs.Type) }
 
 // Grow makes the file system at path as large as its part, size bytes. It wants
 // a Check before it. Never give it a file that is larger than size: resize2fs
-// cuts off a plain file behind the file system.
+// cuts off a plain file behind the file system. One with clusters (bigalloc),
+// which resize2fs refuses, is grown by the kernel; ErrNotGrown where that may not
+// be.
 func (t Tools) Grow(ctx context.Context, fs manifest.FS, path string, size int64) error {
 	if !CanGrow(fs) {
 		return fmt.Errorf("grow %s: there is no way to grow %s", path, fs.Type)
+	}
+	if s, ok := superOf(path); ok && slices.Contains(s.Features, "bigalloc") {
+		return growByKernel(path, fs, size)
 	}
 	args := []string{path, strconv.FormatInt(size/1024, 10) + "K"}
 	if fs.Block > 0 {
@@ -122,7 +128,7 @@ func (t Tools) NewUUID(ctx context.Context, fs manifest.FS, path, uuid string) e
 // newExtUUID checks the file system and tries again where tune2fs wants that: it
 // has to write all checksums anew if they grew from the old UUID.
 func (t Tools) newExtUUID(ctx context.Context, fs manifest.FS, path, uuid string) error {
-	if err := replayFastCommits(path); err != nil {
+	if err := beforeFsck(path); err != nil {
 		return err
 	}
 	args := []string{"-U", uuid, path}

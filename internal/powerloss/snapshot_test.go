@@ -161,7 +161,8 @@ func (l layoutCase) judge(t *testing.T, card string, packed bool, p *peers) bool
 	t.Helper()
 	src := openCard(t, card)
 	part := src.Head().Parts[0]
-	if (part.Why == "") != (l.Why == "") || !strings.Contains(part.Why, l.Why) {
+	torn := strings.Contains(part.Why, tornCommit)
+	if !torn && ((part.Why == "") != (l.Why == "") || !strings.Contains(part.Why, l.Why)) {
 		t.Errorf("all bytes are copied: got the reason %q, want %q", part.Why, l.Why)
 	}
 	target := fixture.Sparse(t, "target", cardSize+32*mib)
@@ -175,25 +176,29 @@ func (l layoutCase) judge(t *testing.T, card string, packed bool, p *peers) bool
 		t.Error(err)
 		return part.FS.Dirty
 	}
-	if l.Journal != "" {
+	if l.Journal != "" { // e2fsck must not look for the journal, and find the source's
 		all := extent.Of(extent.Extent{Off: partOff, Len: partSize}, extent.Extent{Off: journalOff, Len: journalSize})
 		if off := differs(t, card, target, extent.Of(extent.Extent{Len: cardSize}).Subtract(all)); off >= 0 {
-			t.Errorf("byte %d of the copy is another", off)
+			t.Errorf("byte %d of the copy is another; reservations: %q", off, report.Reservations)
+		}
+		if len(report.Reservations) == 0 || !strings.Contains(report.Reservations[0], "another disk") {
+			t.Errorf("got the reservations %q, want one of its journal", report.Reservations)
 		}
 		return true
 	}
 	t.Logf("%d of %d bytes were in use", report.Used, int64(cardSize))
 	truth, want, err := l.truth(t, card)
-	if err != nil && l.fast() { // no kernel can: it is left as it is
-		t.Logf("the kernel: %v; we: %q", err, report.Reservations)
-		if off := differs(t, card, target, extent.Of(extent.Extent{Len: cardSize}).Subtract(extent.Of(extent.Extent{Off: partOff, Len: partSize}))); off >= 0 || len(report.Reservations) != 2 {
-			t.Errorf("reservations %q; byte %d of the copy is another", report.Reservations, off)
+	if err != nil && l.fast() { // no kernel can: it is left to who knows more
+		if len(report.Reservations) == 0 || !strings.Contains(report.Reservations[0], "fast commits") {
+			t.Errorf("the kernel: %v; we: %q", err, report.Reservations)
 		}
 		return true
 	}
 	must(t, err)
 	for _, why := range report.Reservations {
-		if !strings.HasPrefix(why, "no part of this disk could be looked into") { // it has no fstab
+		noRoot := strings.HasPrefix(why, "no part of this disk could be looked into") // it has no fstab
+		notGrown := strings.Contains(l.Args, "bigalloc") && strings.Contains(why, "larger place")
+		if !noRoot && !notGrown {
 			t.Error(why)
 		}
 	}
@@ -201,15 +206,25 @@ func (l layoutCase) judge(t *testing.T, card string, packed bool, p *peers) bool
 	clean(t, copied)
 	got, err := listing(t, copied, "ro")
 	must(t, err)
+	if torn {
+		fixture.Try(t, "e2fsck", "-fy", truth)
+		want, err = listing(t, truth, "ro")
+		must(t, err)
+	}
 	if l.fast() {
 		want, got = withoutRepairs(want), withoutRepairs(got)
 	}
 	same(t, want, got)
-	if p != nil && l.Why == "" {
+	if p != nil && part.Why == "" {
 		p.compare(t, truth, want)
 	}
 	return part.FS.Dirty || l.Why != ""
 }
+
+// tornCommit is a word of why all bytes are copied where a commit block of more
+// than a sector came to the disk in part. Linux 6.18 takes its transaction, e2fsck
+// 1.47 leaves it: nobody was told that it was safe, and both are right.
+const tornCommit = "checksum of transaction"
 
 // fast tells whether the journal may hold fast commits.
 func (l layoutCase) fast() bool { return strings.Contains(l.Args, "fast_commit") }
