@@ -72,13 +72,14 @@ func TestDependenciesHaveReasons(t *testing.T) {
 // mayOpenForWriting lists the files outside of clone/disk that open for writing
 // what was there before, and why that is no disk.
 var mayOpenForWriting = map[string]string{
-	"initramfs/deb.go":             "files of a package, inside the folder that it is unpacked to",
-	"initramfs/uinit/entropy.go":   "/dev/urandom",
-	"initramfs/uinit/init.go":      "/dev/kmsg",
-	"initramfs/uinit/session.go":   "a console",
-	"initramfs/uinit/start.go":     "a console",
-	"initramfs/uinit/tty_linux.go": "a console",
-	"initramfs/uinit/watchdog.go":  "/dev/watchdog",
+	"initramfs/deb.go":                "files of a package, inside the folder that it is unpacked to",
+	"initramfs/uinit/entropy.go":      "/dev/urandom",
+	"initramfs/uinit/init.go":         "/dev/kmsg",
+	"initramfs/uinit/session.go":      "a console",
+	"initramfs/uinit/start.go":        "a console",
+	"initramfs/uinit/tty_linux.go":    "a console",
+	"initramfs/uinit/watchdog.go":     "/dev/watchdog",
+	"internal/atomicfile/leftover.go": "a file, to lock it: NFS locks for writing only what is open for it",
 }
 
 // TestOnlyClaimedDisksAreWritten holds, as far as names tell, that disks are
