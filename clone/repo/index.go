@@ -13,7 +13,6 @@ const (
 	caTableMagic   = 0xe75b9e112f17417d
 	caTailMagic    = 0x4b4f050e5549ecd1
 	caSHA512_256   = 0x2000000000000000
-	caExcludeFile  = 0x8000000000000000 // casync sets it on whatever it makes
 	caHeaderSize   = 48
 	caTableHead    = 16
 	caItemSize     = 40
@@ -46,7 +45,7 @@ func (x *index) encode() []byte {
 		}
 	}
 	c := uint64(x.chunk)
-	put(caHeaderSize, caIndexMagic, caSHA512_256|caExcludeFile, c, c, c)
+	put(caHeaderSize, caIndexMagic, caSHA512_256, c, c, c)
 	put(caTableForever, caTableMagic)
 	for n, id := range x.ids {
 		put(uint64(span(int64(n), x.chunk, x.size).End()))
@@ -93,5 +92,5 @@ func decodeIndex(b []byte) (*index, error) {
 	return x, nil
 }
 
-// at is the chunk's ID and its place.
+// len is how many chunks it has.
 func (x *index) len() int64 { return int64(len(x.ids)) }

@@ -114,8 +114,8 @@ type week struct {
 
 const (
 	weekDisk = 2 << 30
-	weekData = 300 << 20
-	weekBase = 64 << 20 // the database
+	weekData = 200 << 20
+	weekBase = 48 << 20 // the database
 )
 
 func newWeek(t *testing.T) *week {

@@ -51,7 +51,7 @@ const Delay = 5 * time.Minute
 const (
 	MinChunk     = 256 << 10
 	MaxChunk     = 4 << 20
-	DefaultChunk = 1 << 20
+	DefaultChunk = 512 << 10
 	DefaultGrace = 24 * time.Hour
 	minGrace     = time.Hour
 	maxGrace     = 365 * 24 * time.Hour

@@ -61,7 +61,7 @@ reads other repositories, cannot read such a one.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.chunk, "chunk", "1M", "size of a chunk: 256K, 512K, 1M, 2M or 4M; docs/REPOSITORY.md compares them")
+	f.StringVar(&o.chunk, "chunk", "512K", "size of a chunk: 256K, 512K, 1M, 2M or 4M; docs/REPOSITORY.md compares them")
 	f.DurationVar(&o.grace, "grace", repo.DefaultGrace, "how long prune waits before it removes what nobody needs")
 	f.StringArrayVar(&o.recipients, "recipient", nil, "encrypt for this `RECIPIENT` of age (age1…)")
 	f.StringVar(&o.passphrase, "passphrase-file", "", "encrypt by the passphrase in the first line of `FILE`")
