@@ -163,7 +163,7 @@ func backedUp(ctx context.Context, tb testing.TB, src *clone.Blocks, to string) 
 	if _, err := clone.Save(ctx, src, src.Head(), sink, nil); err != nil {
 		return err
 	}
-	s, name, err := store.Open(img, nil)
+	s, name, err := store.Open(img, store.Options{})
 	if err != nil {
 		return err
 	}

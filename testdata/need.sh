@@ -34,6 +34,9 @@ backports="qemu-system-arm qemu-system-x86"
 backports_min=1:9.0
 toolchain="gcc libc6-dev git make" # for the race detector, and the house rules
 guests="user-mode-linux uml-utilities e2fsck-static"
+# The server that SFTP is tested with. Tests start one of their own, on the
+# loopback; see keep_ssh_off.
+servers="openssh-server openssh-client"
 # Other people's tools that read what we write, and write what we read.
 peers="partclone bmap-tools casync minisign tmux expect"
 # What a nightly run meets: its hooks' judge, its metrics' reader, its units' judge, its destinations.
@@ -141,6 +144,11 @@ install_all() {
 		retry as_root apt-get -qq install -y --no-install-recommends -t $suite-backports $backports >/dev/null
 	fi
 	emulate
+}
+
+# keep_ssh_off: a package that tests want must not open a machine to others.
+keep_ssh_off() {
+	have openssh-server || [ ! -d /run/systemd/system ] || as_root systemctl mask ssh.service ssh.socket
 }
 
 # emulate lets this kernel start arm64 programs through qemu-user: mmdebstrap
@@ -251,7 +259,10 @@ fetch_broken() {
 
 mkdir -p "$cache"
 case ${1-} in
-test) install_all $toolchain $cards $boards $guests $peers $nightly ;;
+test)
+	keep_ssh_off
+	install_all $toolchain $cards $boards $guests $servers $peers $nightly
+	;;
 demo) install_all $cards $boards ;;
 debs) fetch_debs; fetch_armhf ;;
 root) fetch_root ;;

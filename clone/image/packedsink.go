@@ -13,7 +13,6 @@ import (
 	"lifeboat/clone/codec"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
-	"lifeboat/internal/atomicfile"
 )
 
 // A packedSink packs a whole disk, with zeros for what is not in use.
@@ -22,10 +21,10 @@ type packedSink struct {
 	path   string
 	format codec.Format
 	o      SinkOptions
+	dest   destination
 
 	// state
 	head *manifest.Head
-	file *atomicfile.File
 	out  *summed
 	pack io.WriteCloser
 	sum  hash.Hash
@@ -40,17 +39,17 @@ func (k *packedSink) Start(ctx context.Context, h *manifest.Head) error {
 	if err := begin(k.path, h, k.o); err != nil {
 		return err
 	}
-	if err := free(k.path, k.o); err != nil {
+	if err := k.dest.free(ctx); err != nil {
 		return err
 	}
-	file, err := atomicfile.Create(k.path, filePerm)
+	file, err := k.dest.begin(ctx)
 	if err != nil {
 		return err
 	}
-	k.head, k.file, k.sum = h, file, sha256.New()
-	k.out = &summed{path: k.path, w: file.File, sum: sha256.New()}
+	k.head, k.sum = h, sha256.New()
+	k.out = &summed{path: k.path, w: file, sum: sha256.New()}
 	if k.pack, err = k.packer(ctx, h.Size); err != nil {
-		return errors.Join(err, file.Cleanup())
+		return errors.Join(err, k.dest.drop(ctx))
 	}
 	k.line = newLine(context.WithoutCancel(ctx), k.write, k.hash)
 	return nil
@@ -121,6 +120,9 @@ func (k *packedSink) Commit(ctx context.Context, t *manifest.Tail) error {
 	}
 	err := k.pack.Close()
 	k.pack = nil
+	if err == nil {
+		err = k.dest.whole()
+	}
 	if err != nil {
 		return err
 	}
@@ -135,20 +137,21 @@ func (k *packedSink) Commit(ctx context.Context, t *manifest.Tail) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return publish(k.path, k.file, k.o, s, nil)
+	return k.dest.publish(ctx, s)
 }
 
 // Abort implements clone.Sink.
-func (k *packedSink) Abort(context.Context) error {
-	if k.file == nil {
+func (k *packedSink) Abort(ctx context.Context) error {
+	if k.line == nil {
 		return nil
 	}
 	k.out.dead.Store(true) // the packer has goroutines that end only in Close
+	k.dest.halt()
 	k.line.close()
 	if k.pack != nil {
 		k.pack.Close()
 	}
-	return k.file.Cleanup()
+	return k.dest.drop(ctx)
 }
 
 // summed writes a file and makes its digest on the way.

@@ -65,13 +65,14 @@ func (k *rawSink) reread(ctx context.Context, r Range) error {
 	return nil
 }
 
-// rereadPacked unpacks an image that has no name yet, and holds its content
-// against the digest of what went into it.
+// rereadPacked unpacks an image (one of this machine has no name yet), and holds
+// its content against the digest of what went into it.
 func (k *packedSink) rereadPacked(ctx context.Context, s *Sidecar) error {
-	if err := settle(k.path, k.file.File, k.out.size); err != nil {
+	body, err := k.dest.back(ctx, k.out.size)
+	if err != nil {
 		return err
 	}
-	body := io.NopCloser(io.NewSectionReader(k.file, 0, k.out.size))
+	defer body.Close()
 	p := &Packed{name: k.path, size: k.head.Size, h: hints{side: s}, once: body}
 	k.o.Meter.Phase("verify", s.Content.Size)
 	pass, err := p.Open(ctx, extent.Of(extent.Extent{Off: 0, Len: k.head.Size}))

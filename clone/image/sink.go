@@ -75,7 +75,7 @@ func Create(path string, o SinkOptions) (Sink, error) {
 	if format == codec.Raw {
 		return &rawSink{path: path, o: o}, nil
 	}
-	return &packedSink{path: path, format: format, o: o}, nil
+	return &packedSink{path: path, format: format, o: o, dest: &fileDestination{path: path, o: o}}, nil
 }
 
 // Spool is Create for a source that yields patches: a packed image is then
@@ -109,6 +109,15 @@ func formatOf(path string, o SinkOptions) (codec.Format, error) {
 		last = ", .img.zst or .img.xz"
 	}
 	return 0, fmt.Errorf("%s: an image to be written is named .img, .img.gz%s", path, last)
+}
+
+// packedFormat is formatOf, for where only packed images can lie.
+func packedFormat(path, name string, o SinkOptions) (codec.Format, error) {
+	format, err := formatOf(name, o)
+	if err == nil && format == codec.Raw {
+		err = fmt.Errorf("%s: a plain image is full of holes, which only a file of this machine can have: name it .img.zst or .img.gz", path)
+	}
+	return format, err
 }
 
 // free refuses a path that is taken.

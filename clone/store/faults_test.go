@@ -257,7 +257,7 @@ func TestNoCredentialsInMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close() // nobody listens there now
-	s, name, err := store.Open("http://pi:secret@"+l.Addr().String()+"/card.img?sig=secret", nil)
+	s, name, err := store.Open("http://pi:secret@"+l.Addr().String()+"/card.img?sig=secret", store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

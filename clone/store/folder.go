@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"lifeboat/internal/atomicfile"
 )
@@ -186,6 +187,28 @@ func (f *Folder) Remove(_ context.Context, name string) error {
 		return err
 	}
 	return os.Remove(path)
+}
+
+// Now is the clock of whoever keeps the folder, which for a mounted one is its
+// server: the time of a file that is made for it, and removed.
+func (f *Folder) Now(context.Context) (time.Time, error) {
+	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+		return time.Time{}, err
+	}
+	file, err := os.CreateTemp(f.dir, ".clock.*.part")
+	if err != nil {
+		return time.Time{}, err
+	}
+	st, err := file.Stat()
+	if err = errors.Join(err, file.Close(), os.Remove(file.Name())); err != nil {
+		return time.Time{}, err
+	}
+	return st.ModTime(), nil
+}
+
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
 }
 
 // cancelled ends reading with its context. It hides io.WriterTo, so that a copy

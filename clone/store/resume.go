@@ -237,7 +237,10 @@ func final(err error) bool {
 	var no *refusal
 	var status *StatusError
 	var dns *net.DNSError
+	var s3 *S3Error
 	switch {
+	case errors.As(err, &s3):
+		return !s3.passing()
 	case errors.As(err, &status):
 		return status.Code < 500 && status.Code != http.StatusRequestTimeout && status.Code != http.StatusTooManyRequests ||
 			status.Code == http.StatusNotImplemented

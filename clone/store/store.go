@@ -1,12 +1,14 @@
 // Package store answers: where do bytes lie? A store holds named files: a
-// folder, or a web server, which is read only. Resume turns a store's file into
-// one stream that outlives broken and stalled connections, ReaderAt into a file
-// that can be read anywhere.
+// folder, a folder behind SFTP, a bucket of S3, or a web server, which is read
+// only. Resume turns a store's file into one stream that outlives broken and
+// stalled connections, ReaderAt into a file that can be read anywhere.
 //
-// It does not know what the bytes mean: packages codec, image and repo do.
+// It does not know what the bytes mean: packages codec, image and repo do. What
+// each kind of store promises stands in docs/STORES.md.
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,6 +73,9 @@ type (
 	ranger interface {
 		openRange(ctx context.Context, name string, off, n int64, want Info) (opened, error)
 	}
+	clocked interface {
+		Now(ctx context.Context) (time.Time, error)
+	}
 	// local stores need no second try, and their files are random-access.
 	local interface {
 		openFile(name string) (ReaderAtCloser, Info, error)
@@ -87,6 +93,29 @@ func Stat(ctx context.Context, s Store, name string) (Info, error) {
 		}
 	}
 	return Info{}, notExist(name)
+}
+
+// Now is the time by the clock of whoever keeps the store, to the second: what
+// several machines can agree on. errors.ErrUnsupported where a kind of store does
+// not tell.
+func Now(ctx context.Context, s Store) (time.Time, error) {
+	if c, ok := s.(clocked); ok {
+		return c.Now(ctx)
+	}
+	return time.Time{}, fmt.Errorf("the clock of a %T: %w", s, errors.ErrUnsupported)
+}
+
+// PutBytes is Put of what is in memory.
+func PutBytes(ctx context.Context, s Store, name string, data []byte) error {
+	return s.Put(ctx, name, int64(len(data)), bytes.NewReader(data))
+}
+
+// Close ends the connection of a store that keeps one. It can still be used.
+func Close(s Store) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // opened is a file that can be read from some byte on.
@@ -120,17 +149,33 @@ func Local(s Store) bool {
 	return ok
 }
 
+// Options say how places are reached.
+type Options struct {
+	Client *http.Client // nil = NewClient
+	SSH    SSHOptions
+	S3     S3Options
+}
+
+// HostOptions are those of a person's machine: keys and known hosts as OpenSSH
+// has them, S3's as Amazon's tools do, and the variables of docs/STORES.md.
+// getenv is os.Getenv, or a test's.
+func HostOptions(getenv func(string) string) Options {
+	return Options{SSH: hostSSH(getenv), S3: hostS3(getenv)}
+}
+
 // Open takes a place apart: "path/to/card.img.zst" is a file in a folder,
-// "https://host/dir/card.img.zst" one of a web server. The name is "" where the
-// place ends in a slash. A nil client means that of NewClient.
-func Open(place string, client *http.Client) (Store, string, error) {
+// "https://host/dir/card.img.zst" one of a web server, "sftp://user@host/dir/card.img.zst"
+// and "s3://bucket/dir/card.img.zst" one of such. The name is "" where the place
+// ends in a slash. Nothing is connected to yet.
+func Open(place string, o Options) (Store, string, error) {
 	scheme, _, found := strings.Cut(place, "://")
 	if !found {
 		dir, name := filepath.Split(place)
 		return NewFolder(filepath.Clean(dir)), name, nil
 	}
-	if s := strings.ToLower(scheme); s != "http" && s != "https" {
-		return nil, "", fmt.Errorf("a place %s://… is not known: a path, http:// and https:// are", scheme)
+	scheme = strings.ToLower(scheme)
+	if !slices.Contains([]string{"http", "https", "sftp", "s3"}, scheme) {
+		return nil, "", fmt.Errorf("a place %s://… is not known: a path, http://, https://, sftp:// and s3:// are", scheme)
 	}
 	u, err := url.Parse(place)
 	if err != nil {
@@ -144,5 +189,13 @@ func Open(place string, client *http.Client) (Store, string, error) {
 		return nil, "", fmt.Errorf("the place %s names no host", printable(u))
 	}
 	base, name := splitURL(u)
-	return NewHTTP(base, client), name, nil
+	switch scheme {
+	case "sftp":
+		s, err := NewSFTP(base, o.SSH)
+		return s, name, err
+	case "s3":
+		s, err := NewS3(base, o.S3, o.Client)
+		return s, name, err
+	}
+	return NewHTTP(base, o.Client), name, nil
 }

@@ -92,11 +92,11 @@ func serve(t *testing.T, path string, h http.Handler) store.Store {
 func TestOpenTakesPlacesApart(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"card.img": "folder"})
-	s, name, err := store.Open(dir+"/card.img", nil)
+	s, name, err := store.Open(dir+"/card.img", store.Options{})
 	if err != nil || name != "card.img" || !store.Local(s) {
 		t.Fatalf("got %T, %q and %v", s, name, err)
 	}
-	if _, name, err := store.Open(dir+"/", nil); err != nil || name != "" {
+	if _, name, err := store.Open(dir+"/", store.Options{}); err != nil || name != "" {
 		t.Errorf("a folder: got %q and %v", name, err)
 	}
 
@@ -107,7 +107,7 @@ func TestOpenTakesPlacesApart(t *testing.T) {
 		io.WriteString(w, "server")
 	}))
 	t.Cleanup(srv.Close)
-	s, name, err = store.Open(strings.Replace(srv.URL, "http://", "HTTP://pi:secret@", 1)+"/a%2Fb/card%201.img?sig=SIGN", nil)
+	s, name, err = store.Open(strings.Replace(srv.URL, "http://", "HTTP://pi:secret@", 1)+"/a%2Fb/card%201.img?sig=SIGN", store.Options{})
 	if err != nil || name != "card 1.img" {
 		t.Fatalf("got %q and %v", name, err)
 	}
@@ -122,7 +122,7 @@ func TestOpenTakesPlacesApart(t *testing.T) {
 func TestOpenRefusesPlaces(t *testing.T) {
 	t.Parallel()
 	for _, place := range []string{"ftp://host/card.img", "http:///card.img", "http://pi:sec ret@ho st/card.img", "https://pi:secret@host:xx/card"} {
-		_, _, err := store.Open(place, nil)
+		_, _, err := store.Open(place, store.Options{})
 		if err == nil {
 			t.Errorf("%s: got no error", place)
 		} else if strings.Contains(err.Error(), "sec") {

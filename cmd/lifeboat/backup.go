@@ -44,8 +44,13 @@ func newBackup(e *env) *cobra.Command {
 or into a repository (lifeboat repo init makes one), which holds many snapshots and
 stores what they have in common once.
 
+A packed image can also go to a server while it is made, with no copy in between:
+sftp://user@host/folder/pi.img.zst or s3://bucket/folder/pi.img.zst (docs/STORES.md
+says how to log in). That of the running system cannot: give a path.
+
 The image is read back past the cache and held against the digests of what was
 read from the disk, before it gets its name: a bad one never replaces a good one.
+On a server it is read back when it has its name, and a bad one is removed.
 
 SRC is a disk that nobody uses, or / for the running system's own: it is copied
 while everything runs, frozen for a moment, and the backup is exactly what the
@@ -60,6 +65,7 @@ part. --keep-going reads around such places, saves zeros in their stead, and say
 where they lie: now, and whenever the backup is used (exit code 5).`,
 		Example: `  lifeboat backup /dev/sdb card.img.zst
   lifeboat backup /dev/sda card.img.zst --with=/dev/sdb --second=root.img.zst
+  lifeboat backup /dev/sdb sftp://pi@nas/backups/card.img.zst
   sudo lifeboat backup / /mnt/nas/pi.img.zst
   sudo lifeboat backup --name="Before upgrade" / /mnt/nas/pis`,
 		Args: args(2, 2),
@@ -117,6 +123,9 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 		if o.with != "" {
 			return usage("/ finds by itself that it lies on two disks; --second names the image of the one that boots")
 		}
+		if err := noSpool(o.to, "the running system is spooled before it is packed"); err != nil {
+			return err
+		}
 		return e.saveRunning(ctx, o)
 	}
 	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing})
@@ -139,7 +148,7 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 	start := e.clock()
 	tail, err := clone.Save(ctx, src.Source, src.head, sink, e.meter)
 	if err != nil {
-		return fmt.Errorf("%s → %s: %w", o.from, o.to, err)
+		return isThere(fmt.Errorf("%s → %s: %w", o.from, shown(o.to), err)) // of a server it is told only now
 	}
 	e.show.stop()
 	return e.tellSaved(src, o, tail, e.clock().Sub(start))
@@ -154,7 +163,7 @@ func (e *env) openSink(src *origin, o backupOptions) (clone.Sink, error) {
 	if o.from == "/" {
 		sink, err = image.Spool(o.to, opts)
 	} else {
-		sink, err = image.Create(o.to, opts)
+		sink, err = e.createImage(o.to, opts)
 	}
 	return sink, isThere(err)
 }
@@ -169,9 +178,9 @@ func isThere(err error) error {
 
 func (e *env) tellEstimate(src *origin, o backupOptions) error {
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "from": o.from, "to": o.to, "head": src.head})
+		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "from": o.from, "to": shown(o.to), "head": src.head})
 	}
-	fmt.Fprintf(e.stdout, "%s → %s: %s in use of %s\n", o.from, o.to, progress.Bytes(src.head.Used()), progress.Bytes(src.head.Size))
+	fmt.Fprintf(e.stdout, "%s → %s: %s in use of %s\n", o.from, shown(o.to), progress.Bytes(src.head.Used()), progress.Bytes(src.head.Size))
 	for _, note := range src.head.Table.Notes {
 		fmt.Fprintf(e.stdout, "  %s\n", note)
 	}
@@ -181,7 +190,7 @@ func (e *env) tellEstimate(src *origin, o backupOptions) error {
 		}
 	}
 	for _, a := range src.head.Areas {
-		fmt.Fprintf(e.stdout, "  boot area %s: %s, to %s\n", a.Name, progress.Bytes(a.Size), image.AreaFile(o.to, a.Name))
+		fmt.Fprintf(e.stdout, "  boot area %s: %s, to %s\n", a.Name, progress.Bytes(a.Size), image.AreaFile(shown(o.to), a.Name))
 	}
 	return nil
 }
@@ -190,13 +199,13 @@ func (e *env) tellSaved(src *origin, o backupOptions, tail *manifest.Tail, took 
 	used := tail.Used.Bytes()
 	if e.json {
 		err := json.NewEncoder(e.stdout).Encode(map[string]any{
-			"message": "done", "to": o.to, "used": used, "size": src.head.Size, "seconds": took.Seconds(),
+			"message": "done", "to": shown(o.to), "used": used, "size": src.head.Size, "seconds": took.Seconds(),
 			"live": tail.Live, "verified": !o.noVerify, "unreadable": tail.Unreadable,
 		})
 		return errors.Join(err, reservations(o.noVerify, src.head, tail))
 	}
 	rate := progress.Bytes(int64(float64(used) / max(took.Seconds(), 0.001)))
-	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.1f s, %s/s, %s\n", o.to, progress.Bytes(used), progress.Bytes(src.head.Size),
+	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.1f s, %s/s, %s\n", shown(o.to), progress.Bytes(used), progress.Bytes(src.head.Size),
 		took.Seconds(), rate, verifiedWord(!o.noVerify))
 	if live := tail.Live; live != nil {
 		fmt.Fprintf(e.stdout, "  as of one instant: writers waited %d ms, %s copied again (%s)\n", live.FrozenMS, progress.Bytes(live.Caught), live.Method)

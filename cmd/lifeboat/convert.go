@@ -30,8 +30,8 @@ func newConvert(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert SRC FILE",
 		Short: "Make an image of one kind out of one of another",
-		Long: `Reads an image of any kind (a file, an http(s) address, - for standard input) and
-writes it as FILE says by its name: .img, .img.gz, .img.zst, or, with the
+		Long: `Reads an image of any kind (a file, an http, https, sftp or s3 address, - for
+standard input) and writes it as FILE says by its name: .img, .img.gz, .img.zst, or, with the
 system's xz, .img.xz.
 
 Of an image that can be read anywhere only the bytes in use are taken; what is
@@ -39,7 +39,8 @@ packed is taken whole. Where its size is known only at its end, it is unpacked
 beside FILE first, into a file that goes away by itself.
 
 The new image is read back and held against the digest of what went into it,
-before it gets its name.`,
+before it gets its name. FILE may be an sftp or s3 address where nothing must be
+unpacked first; there it is read back when it has its name.`,
 		Example: `  lifeboat convert pi.img.xz pi.img.zst
   lifeboat convert http://nas/pi.img.gz pi.img
   xz -dc pi.img.xz | lifeboat convert - pi.img.zst`,
@@ -88,11 +89,16 @@ func (e *env) convertSink(o convertOptions, areas map[string][]byte) (clone.Sink
 			Hint: "install xz-utils, or take a name that ends in .img.zst",
 		}
 	}
-	sink, err := image.Create(o.to, opts)
+	sink, err := e.createImage(o.to, opts)
 	return sink, isThere(err)
 }
 
-func extOf(path string) string { return strings.ToLower(filepath.Ext(path)) }
+func extOf(path string) string {
+	if isAddress(path) {
+		path, _, _ = strings.Cut(path, "?")
+	}
+	return strings.ToLower(filepath.Ext(path))
+}
 
 // A conversion is the plan: what is taken of the source, and in which way.
 type conversion struct {
@@ -107,7 +113,7 @@ type conversion struct {
 // planConversion looks at the source's powers. An image that is to be written
 // plain gets a map of what is in use, for which it must be read anywhere.
 func planConversion(src *origin, o convertOptions) conversion {
-	c := conversion{From: src.place, To: o.to, Head: src.head, Size: src.head.Size}
+	c := conversion{From: src.place, To: shown(o.to), Head: src.head, Size: src.head.Size}
 	if _, anywhere := src.files(); anywhere {
 		return c
 	}
@@ -155,6 +161,11 @@ func (e *env) convert(ctx context.Context, src *origin, sink clone.Sink, o conve
 		_, err := fmt.Fprintln(e.stdout, plan)
 		return err
 	}
+	if plan.Unpack {
+		if err := noSpool(o.to, "the size of what is to be packed is not known before its end"); err != nil {
+			return err
+		}
+	}
 	e.showProgress()
 	start := e.clock()
 	from, head := clone.Source(src.Source), src.head
@@ -171,7 +182,7 @@ func (e *env) convert(ctx context.Context, src *origin, sink clone.Sink, o conve
 	whole.Areas = src.head.Areas
 	tail, err := clone.Save(ctx, from, &whole, sink, e.meter)
 	if err != nil {
-		return fmt.Errorf("%s → %s: %w", plan.From, plan.To, err)
+		return isThere(fmt.Errorf("%s → %s: %w", plan.From, plan.To, err))
 	}
 	e.show.stop()
 	return e.tellConverted(plan, head, e.clock().Sub(start).Seconds(), !o.noVerify, reservations(o.noVerify, head, tail))

@@ -29,6 +29,7 @@ type env struct {
 	have     func(program string) bool
 	pipe     piper
 	client   *http.Client
+	places   store.Options // how addresses are reached; with client
 	clock    func() time.Time
 	random   io.Reader
 
@@ -54,8 +55,13 @@ func hostEnv() *env {
 		have:     filesystem.Have,
 		pipe:     startPipe,
 		client:   store.NewClient(),
+		places:   store.HostOptions(os.Getenv),
 		clock:    time.Now,
 		random:   rand.Reader,
+	}
+	e.places.Client = e.client
+	if e.places.SSH.Password == nil && e.terminal {
+		e.places.SSH.Password = remembering(e.secret)
 	}
 	e.meter = progress.New(e.clock)
 	return e

@@ -8,6 +8,7 @@ import (
 	"lifeboat/clone"
 	"lifeboat/clone/codec"
 	"lifeboat/clone/disk"
+	"lifeboat/clone/store"
 )
 
 // The exit codes promise the state of the target: docs/SAFETY.md, section 6.
@@ -75,8 +76,9 @@ func isRefusal(err error) bool {
 		twice   *disk.SameWordError
 		empty   *disk.NoMediumError
 		many    *codec.AmbiguousError
+		host    *store.HostKeyError
 	)
-	return errors.As(err, &many) || errors.As(err, &plan) || errors.As(err, &part) || errors.As(err, &use) || errors.As(err, &changed) ||
+	return errors.As(err, &many) || errors.As(err, &host) || errors.As(err, &plan) || errors.As(err, &part) || errors.As(err, &use) || errors.As(err, &changed) ||
 		errors.As(err, &locked) || errors.As(err, &twice) || errors.As(err, &empty) || errors.Is(err, disk.ErrNoConsent)
 }
 
@@ -105,8 +107,11 @@ func hintOf(err error) string {
 		use   *disk.InUseError
 		twice *disk.SameWordError
 		many  *codec.AmbiguousError
+		host  *store.HostKeyError
 	)
 	switch {
+	case errors.As(err, &host):
+		return host.Hint()
 	case errors.As(err, &plan):
 		return plan.Hint
 	case errors.As(err, &many):

@@ -79,7 +79,7 @@ func (e *env) isRepo(ctx context.Context, place string) bool {
 
 // repoStore is the store below a place.
 func (e *env) repoStore(place string) (store.Store, error) {
-	s, name, err := store.Open(strings.TrimRight(place, "/")+"/", e.client)
+	s, name, err := store.Open(asFolder(place), e.places)
 	if err == nil && name != "" {
 		err = fmt.Errorf("%s names a file, not a folder", shown(place))
 	}

@@ -273,7 +273,7 @@ func (d *desk) pickAddress(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.setClock(ctx, lease)
-	place, err := d.ask.line(ctx, "Address of the backup (http:// or https://)")
+	place, err := d.ask.line(ctx, "Address of the backup (http://, https://, sftp://)")
 	if err == nil && !strings.Contains(place, "://") {
 		return "", errBack
 	}

@@ -43,7 +43,7 @@ func newRestore(e *env) *cobra.Command {
 		Use:   "restore SRC DISK",
 		Short: "Fill a disk from an image, and prove that it boots",
 		Long: `Writes an image (.img, .img.gz, .img.zst, .img.xz, .img.bz2, .zip; a file or an
-http(s) address) to a disk. The bytes in use go to their places, everything is
+http, https, sftp or s3 address) to a disk. The bytes in use go to their places, everything is
 read back and compared, the file systems are checked, the last part grows to the
 disk, every boot reference is resolved, and the partition table is written last:
 a disk that was half written does not boot.
@@ -61,6 +61,7 @@ Interrupted? Give the same command again: what is already right is kept.`,
 		Example: `  lifeboat restore card.img.zst /dev/sdb
   lifeboat restore --dry-run http://nas/pi.img.gz /dev/mmcblk0
   lifeboat restore card.img.zst /dev/nvme0n1 --with=root.img.zst
+  lifeboat restore sftp://pi@nas/backups/pi.img.zst /dev/sdb
   ssh nas cat pi.img.zst | lifeboat restore --yes=tobaku-37 - /dev/sdb
   lifeboat restore --yes=tobaku-37 card.img.zst /dev/sdb`,
 		Args: args(2, 2),

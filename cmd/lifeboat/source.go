@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"strings"
 	"syscall"
 
 	"lifeboat/clone"
@@ -110,7 +109,7 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 	if isDisk {
 		return e.openDisk(place, o.KeepGoing)
 	}
-	s, name, err := store.Open(place, e.client)
+	s, name, err := store.Open(place, e.places)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +169,7 @@ func sameDevice(a, b os.FileInfo) bool {
 
 // isDisk tells a block device from everything else that a source can be.
 func (e *env) isDisk(place string) (bool, error) {
-	if strings.Contains(place, "://") {
+	if isAddress(place) {
 		return false, nil
 	}
 	info, err := os.Stat(place)

@@ -300,7 +300,7 @@ func pack(t *testing.T, card, ext string) string {
 
 func openImage(t *testing.T, path string) clone.Source {
 	t.Helper()
-	s, name, err := store.Open(path, nil)
+	s, name, err := store.Open(path, store.Options{})
 	must(t, err)
 	img, err := image.Open(t.Context(), s, name, image.Options{})
 	must(t, err)
