@@ -15,16 +15,21 @@ import (
 type decision struct {
 	chunks map[ID]struct{}
 	snaps  map[key]struct{}
-	dead   []string        // intents that are over
-	alive  []string        // IDs of backups under way, or that ended within the grace
-	done   map[string]bool // IDs of snapshots that have a record
-	at     time.Time       // by our clock, before the intents were read
+	read   map[string]struct{} // intents
+	dead   []string            // intents that are over
+	alive  []string            // IDs of backups under way, or that ended within the grace
+	done   map[string]bool     // IDs of snapshots that have a record
+	at     time.Time           // by our clock, before the intents were read
 }
 
 // decide reads all that says what is in use. An index that cannot be read is an
-// error: nothing may be removed by a half-known set. Time is the store's now.
-func (r *Repo) decide(ctx context.Context, now time.Time) (*decision, error) {
-	d := &decision{chunks: map[ID]struct{}{}, snaps: map[key]struct{}{}, done: map[string]bool{}}
+// error: nothing may be removed by a half-known set. Time is the store's now. What
+// was in use by an earlier decision of the run stays so, and is not read again.
+func (r *Repo) decide(ctx context.Context, now time.Time, before *decision) (*decision, error) {
+	d := &decision{chunks: map[ID]struct{}{}, snaps: map[key]struct{}{}, read: map[string]struct{}{}, done: map[string]bool{}}
+	if before != nil {
+		d.chunks, d.snaps, d.read = before.chunks, before.snaps, before.read
+	}
 	if err := d.records(ctx, r); err != nil {
 		return nil, err
 	}
@@ -130,6 +135,9 @@ func (d *decision) intents(ctx context.Context, r *Repo, now time.Time) error {
 }
 
 func (d *decision) intent(ctx context.Context, r *Repo, name string) error {
+	if _, done := d.read[name]; done {
+		return nil
+	}
 	data, err := r.read(ctx, name, maxIntent)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the backup ended, and its record is read next
@@ -141,6 +149,7 @@ func (d *decision) intent(ctx context.Context, r *Repo, name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	d.read[name] = struct{}{}
 	eachID(i.Chunks, func(id ID) { d.chunks[id] = struct{}{} })
 	if series, id, ok := parseStem(snapshotsDir+i.Base, ""); ok {
 		return d.snapshot(ctx, r, key{series, id}, false)

@@ -211,7 +211,7 @@ func (w *world) backups(host string) func(*process, *repo.Repo, *rand.Rand) erro
 // mayFail lets pass what is told to be tried again.
 func (w *world) mayFail(what string, err error) error {
 	var stale *repo.StaleError
-	if errors.As(err, &stale) || errors.Is(err, repo.ErrPruning) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, context.DeadlineExceeded) || w.ctx.Err() != nil {
+	if errors.As(err, &stale) || errors.Is(err, repo.ErrPruning) || errors.Is(err, repo.ErrSlow) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, context.DeadlineExceeded) || w.ctx.Err() != nil {
 		w.count(what + " to be started again")
 		return nil
 	}

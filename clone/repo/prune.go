@@ -161,7 +161,7 @@ func (p *pruner) decide(ctx context.Context) error {
 		return err
 	}
 	var err error
-	p.decision, err = p.r.decide(ctx, p.now)
+	p.decision, err = p.r.decide(ctx, p.now, p.decision)
 	if err == nil {
 		p.report.Live, p.report.Snapshots = int64(len(p.decision.chunks)), len(p.decision.snaps)
 	}
@@ -230,10 +230,8 @@ func (p *pruner) sweep(ctx context.Context, names []string, listed time.Time) er
 		if !there || !p.o.Now && !info.Time.Before(listed) {
 			continue
 		}
-		if p.stale() {
-			if err := p.decide(ctx); err != nil {
-				return err
-			}
+		if err := p.renew(ctx); err != nil {
+			return err
 		}
 		if p.decision.live(name) {
 			continue
@@ -241,6 +239,29 @@ func (p *pruner) sweep(ctx context.Context, names []string, listed time.Time) er
 		if err := p.remove(ctx, name); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// ErrSlow says that the store answers too slowly for anything to be removed safely.
+var ErrSlow = errors.New("the store answers too slowly: before it had told what is in use, that was out of date")
+
+// decideTries is how often a decision may be out of date when it is made. The
+// first one reads all, the others only what is new.
+const decideTries = 3
+
+// renew decides anew where what was decided is too old to act on.
+func (p *pruner) renew(ctx context.Context) error {
+	for range decideTries {
+		if !p.stale() {
+			return nil
+		}
+		if err := p.decide(ctx); err != nil {
+			return err
+		}
+	}
+	if p.stale() {
+		return ErrSlow
 	}
 	return nil
 }

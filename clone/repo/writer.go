@@ -188,6 +188,7 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 func (w *writer) found(id ID) {
 	w.lock <- struct{}{}
 	defer func() { <-w.lock }()
+	w.unnamed = append(w.unnamed, id)
 	if _, risky := w.risk[id]; risky || w.all {
 		w.kept = append(w.kept, id)
 	}
