@@ -87,7 +87,7 @@ func usedPart(p disk.Partition, no disk.Number, mounts []disk.Mount) int64 {
 	for _, m := range mounts {
 		var st unix.Statfs_t
 		if m.Number == no && unix.Statfs(m.Point, &st) == nil {
-			return int64(st.Blocks-st.Bfree) * st.Bsize
+			return int64(st.Blocks-st.Bfree) * int64(st.Bsize)
 		}
 	}
 	return p.Extent.Len

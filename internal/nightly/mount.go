@@ -214,7 +214,7 @@ func (p *place) free() (int64, error) {
 	if err := unix.Statfs(p.folder, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", p.folder, err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
 // close unmounts what open mounted.
