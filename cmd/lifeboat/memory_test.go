@@ -52,7 +52,7 @@ func largeCard(t *testing.T) string {
 	}
 	card := fixture.Sparse(t, "card.img", 64e9)
 	fixture.Run(t, "sh", "-c", fmt.Sprintf("printf '%dM,,83\\n' | sfdisk -q %s", start>>20, card))
-	fixture.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", fmt.Sprintf("offset=%d", start), "-d", dir, card, fmt.Sprint((64e9-start)/4096))
+	fixture.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-E", fmt.Sprintf("offset=%d", start), "-d", dir, card, fmt.Sprint(int64(64e9-start)/4096))
 	return card
 }
 
