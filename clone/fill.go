@@ -64,10 +64,16 @@ func newFiller(p *Plan, to medium) *filler {
 		}
 	}
 	if p.Head.Table.Kind == manifest.NoTable {
-		f.hold = extent.Extent{Off: 0, Len: p.Target.Sector}
-		f.held = make([]byte, p.Target.Sector)
+		f.hold = front(p)
+		f.held = make([]byte, f.hold.Len)
 	}
 	return f
+}
+
+// front is what tells of a file system on a disk without a table: as long as it is
+// zero, nobody takes what lies behind it for one.
+func front(p *Plan) extent.Extent {
+	return extent.Extent{Off: 0, Len: min(partFront, p.Head.Size, p.Target.Size)}
 }
 
 // Start does nothing: the wipe is a step of its own.
@@ -200,11 +206,11 @@ func (f *filler) squeezes(m Step) bool { return f.squeeze != nil && f.squeeze.pa
 // keep holds back the bytes that are written last, and returns the rest.
 func (f *filler) keep(piece extent.Record) extent.Record {
 	cut := piece.Intersect(f.hold)
-	if cut.Len == 0 || piece.Off != f.hold.Off {
+	if cut.Len == 0 {
 		return piece
 	}
 	if piece.Kind == extent.Data {
-		copy(f.held, piece.Data[:cut.Len])
+		copy(f.held[cut.Off-f.hold.Off:], piece.Data[:cut.Len])
 		piece.Data = piece.Data[cut.Len:]
 	}
 	piece.Extent = extent.Extent{Off: cut.End(), Len: piece.Len - cut.Len}

@@ -224,21 +224,24 @@ func TestSecondRunWritesNothing(t *testing.T) {
 	}
 }
 
-func TestHeldSectorComesLast(t *testing.T) {
+func TestHeldFrontComesLast(t *testing.T) {
 	t.Parallel()
 	p := rawPlan(move(0, 0, testDisk))
 	p.Head.Table.Kind = manifest.NoTable
 	to := &memory{b: make([]byte, testDisk)}
 	f := newFiller(p, to)
-	src := random(4096)
-	if err := f.Put(t.Context(), data(0, src)); err != nil {
-		t.Fatal(err)
+	const held = partFront
+	src := random(held + 4096)
+	for _, cut := range [][2]int{{0, 4096}, {4096, held + 4096}} {
+		if err := f.Put(t.Context(), data(int64(cut[0]), src[cut[0]:cut[1]])); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if !extent.IsZero(to.b[:512]) || !bytes.Equal(to.b[512:4096], src[512:]) {
-		t.Error("the first sector was written with the rest")
+	if !extent.IsZero(to.b[:held]) || !bytes.Equal(to.b[held:held+4096], src[held:]) {
+		t.Error("the front was written with the rest")
 	}
-	got := make([]byte, 4096)
+	got := make([]byte, held+4096)
 	if _, err := (view{f}).ReadAt(got, 0); err != nil || !bytes.Equal(got, src) {
-		t.Errorf("the view lacks the held sector: %v", err)
+		t.Errorf("the view lacks the held front: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package clone
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 
 	"lifeboat/clone/disk"
+	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/filesystem/swap"
 	"lifeboat/clone/layout"
@@ -19,6 +21,11 @@ import (
 // Of a part that stays, no byte is written, though a GPT's backup could lie there.
 func (e *execution) wipe(ctx context.Context) error {
 	e.Meter.Phase("wipe", -1)
+	if hold := e.fill.hold; hold.Len > 0 {
+		if err := errors.Join(e.target.WriteZeros(ctx, hold), e.target.Sync(ctx)); err != nil {
+			return err
+		}
+	}
 	return layout.Wipe(sparing{synced{ctx, e.target}, e.plan.kept()}, e.plan.Target.Size, e.plan.Target.Sector)
 }
 
@@ -36,7 +43,7 @@ func (e *execution) makeSwap(s Step) error {
 // target can be compared with the image later.
 func (e *execution) check(ctx context.Context, s Step) error {
 	e.Meter.Phase(describe(s), -1)
-	if err := e.writeHeld(); err != nil {
+	if err := e.writeHeld(ctx); err != nil {
 		return err
 	}
 	fs, err := filesystem.Probe(e.target.Window(s.Dst), s.Dst.Len)
@@ -80,15 +87,39 @@ func (p *Plan) alters(part int) bool {
 	return renamed || slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Op == Resize && s.Part == part })
 }
 
-// writeHeld writes the first sector of a disk without a table, which was held
-// back until everything else was read back.
-func (e *execution) writeHeld() error {
-	if e.fill.hold.Len == 0 || !e.copied {
+// writeHeld writes the front of a disk without a table, which was held back until
+// everything else was read back: superblock or boot sector last. Programs may
+// change it from then on.
+func (e *execution) writeHeld(ctx context.Context) error {
+	hold := e.fill.hold
+	if hold.Len == 0 || !e.copied {
 		return nil
 	}
-	_, err := e.target.WriteAt(e.fill.held, e.fill.hold.Off)
-	return err
+	e.fill.hold = extent.Extent{}
+	last := min(heldLast, hold.Len)
+	for _, cut := range []extent.Extent{{Off: last, Len: hold.Len - last}, {Off: 0, Len: last}} {
+		if _, err := e.target.WriteAt(e.fill.held[cut.Off:cut.End()], hold.Off+cut.Off); err != nil {
+			return err
+		}
+		if err := e.target.Sync(ctx); err != nil {
+			return err
+		}
+	}
+	if err := e.target.DropCache(); err != nil {
+		return err
+	}
+	got := make([]byte, hold.Len)
+	if _, err := e.target.ReadAt(got, hold.Off); err != nil {
+		return fmt.Errorf("read back %d bytes at %d: %w", hold.Len, hold.Off, noEOF(err))
+	}
+	if !bytes.Equal(got, e.fill.held) {
+		return errors.New("its first bytes read back differently than they were written: the card or its reader is faulty")
+	}
+	return nil
 }
+
+// heldLast is where the superblock of ext and the boot sector of FAT lie.
+const heldLast = 4096
 
 func (e *execution) resize(ctx context.Context, s Step) error {
 	e.Meter.Phase(describe(s), -1)
@@ -129,7 +160,7 @@ func (e *execution) onDevice(ctx context.Context, s Step, without string, do fun
 // more look at what is there now.
 func (e *execution) writeTable(ctx context.Context) error {
 	e.Meter.Phase("table", -1)
-	if err := e.writeHeld(); err != nil {
+	if err := e.writeHeld(ctx); err != nil {
 		return err
 	}
 	if err := e.target.Sync(ctx); err != nil {
