@@ -90,11 +90,12 @@ func model(t *testing.T, seed uint64, sum map[string]int) {
 	w.s.check = complete
 
 	const steps = 1500
-	w.loop(rnd, w.backups("a"))
-	w.loop(rnd, w.backups("b"))
-	w.loop(rnd, w.backups("c"))
-	w.loop(rnd, w.prune)
-	w.loop(rnd, w.forget)
+	quick := seed%2 == 0
+	w.loop(rnd, false, w.backups("a"))
+	w.loop(rnd, false, w.backups("b"))
+	w.loop(rnd, false, w.backups("c"))
+	w.loop(rnd, quick, w.prune)
+	w.loop(rnd, quick, w.forget)
 	w.s.run(steps, 3, func() bool { return w.s.steps >= steps })
 	w.over = true
 	w.s.run(0, 0, w.ended(0))
@@ -145,11 +146,12 @@ func (w *world) ended(int) func() bool {
 }
 
 // loop runs one process after the other: each does its work until it is killed.
-func (w *world) loop(rnd *rand.Rand, work func(p *process, r *repo.Repo, rnd *rand.Rand) error) {
+func (w *world) loop(rnd *rand.Rand, quick bool, work func(p *process, r *repo.Repo, rnd *rand.Rand) error) {
 	own := rand.New(rand.NewPCG(rnd.Uint64(), 1))
 	w.groups.Go(func() {
 		for !w.over && w.ctx.Err() == nil {
 			p := w.s.process()
+			p.quick = quick
 			r, err := repo.Open(w.ctx, p, w.options())
 			for err == nil && !w.over {
 				err = work(p, r, own)
