@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,7 +63,7 @@ func runModels(t *testing.T, n int, first uint64) {
 type world struct {
 	t      *testing.T
 	s      *sim
-	over   bool
+	over   atomic.Bool
 	ctx    context.Context
 	stop   context.CancelFunc
 	mu     sync.Mutex
@@ -97,7 +98,7 @@ func model(t *testing.T, seed uint64, sum map[string]int) {
 	w.loop(rnd, quick, w.prune)
 	w.loop(rnd, quick, w.forget)
 	w.s.run(steps, 3, func() bool { return w.s.steps >= steps })
-	w.over = true
+	w.over.Store(true)
 	w.s.run(0, 0, w.ended(0))
 	if w.s.bad == nil {
 		w.cleanUp()
@@ -149,11 +150,11 @@ func (w *world) ended(int) func() bool {
 func (w *world) loop(rnd *rand.Rand, quick bool, work func(p *process, r *repo.Repo, rnd *rand.Rand) error) {
 	own := rand.New(rand.NewPCG(rnd.Uint64(), 1))
 	w.groups.Go(func() {
-		for !w.over && w.ctx.Err() == nil {
+		for !w.over.Load() && w.ctx.Err() == nil {
 			p := w.s.process()
 			p.quick = quick
 			r, err := repo.Open(w.ctx, p, w.options())
-			for err == nil && !w.over {
+			for err == nil && !w.over.Load() {
 				err = work(p, r, own)
 				time.Sleep(time.Duration(own.Int64N(int64(simGrace) / 20)))
 			}
@@ -282,7 +283,7 @@ func complete(s *sim) error {
 
 // cleanUp: after all have ended, prunes leave nothing that no snapshot needs.
 func (w *world) cleanUp() {
-	w.over = false
+	w.over.Store(false)
 	for range 3 {
 		time.Sleep(2*simGrace + time.Hour)
 		w.act(func(p *process) error {

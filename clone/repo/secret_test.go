@@ -143,6 +143,8 @@ func TestMayOnlyAdd(t *testing.T) {
 // mayOnlyAdd is what a store would enforce for a board's key.
 func mayOnlyAdd(s *sim, refused *[]string) func(verb, name string) error {
 	return func(verb, name string) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		own := strings.HasPrefix(name, "snapshots/"+somebody.Series()+"/")
 		chunkFile := strings.HasPrefix(name, "chunks.castr/")
 		_, there := s.files[name]
