@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"lifeboat/internal/speech"
 )
 
 // An entry is one label of extlinux.conf.
@@ -42,36 +44,36 @@ func Extlinux(boot fs.FS, dirs ...string) (*Chain, error) {
 func (p part) follow(conf string, e entry) (*Chain, error) {
 	c := &Chain{Config: conf, Cmdline: conf, Args: e.append}
 	c.Trace = append(c.Trace, fmt.Sprintf("label %s of %s is booted", e.label, conf))
-	var missing []string
-	find := func(what, name string) string {
+	var missing []speech.Text
+	find := func(what speech.Text, name string) string {
 		if !strings.HasPrefix(name, "/") {
 			name = path.Join(path.Dir(conf), name)
 		}
 		at, ok := p.find(name)
 		if !ok {
-			missing = append(missing, fmt.Sprintf("the %s %s is not there", what, name))
+			missing = append(missing, speech.New("the %s %s is not there", what, name))
 			return ""
 		}
 		return at
 	}
 	kernel, _, _ := strings.Cut(e.kernel, "#")
-	c.Kernel = find("kernel", kernel)
+	c.Kernel = find(speech.New("kernel"), kernel)
 	if e.initrd != "" {
-		if at := find("initrd", e.initrd); at != "" {
+		if at := find(speech.Plain("initrd"), e.initrd); at != "" {
 			c.Initramfs = []string{at}
 		}
 	}
 	switch {
 	case e.fdt != "":
-		c.DeviceTree = find("device tree", e.fdt)
+		c.DeviceTree = find(speech.New("device tree"), e.fdt)
 	case e.fdtdir != "":
 		c.DeviceTree = strings.Trim(e.fdtdir, "/") + "/"
 		if fi, err := fs.Stat(p, path.Clean("./"+c.DeviceTree)); err != nil || !fi.IsDir() {
-			missing = append(missing, fmt.Sprintf("the folder of device trees %s is not there", e.fdtdir))
+			missing = append(missing, speech.New("the folder of device trees %s is not there", e.fdtdir))
 		}
 	}
 	if len(missing) > 0 {
-		return c, fmt.Errorf("label %s of %s would not boot: %s", e.label, conf, strings.Join(missing, "; "))
+		return c, &BootError{speech.New("label %s of %s would not boot: %s", e.label, conf, speech.Join(missing, "; "))}
 	}
 	return c, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"lifeboat/internal/speech"
 )
 
 // FirmwareOptions are what the firmware knows beside the files. The zero value
@@ -36,6 +38,12 @@ func (e *ElsewhereError) Error() string {
 	return fmt.Sprintf("autoboot.txt sends the firmware to part %d", e.Part)
 }
 
+// A BootError means that the files are not those that a board needs. Words name
+// everything that is missing or cannot work.
+type BootError struct{ Words speech.Text }
+
+func (e *BootError) Error() string { return e.Words.String() }
+
 // A loader follows the firmware's steps.
 type loader struct {
 	// config
@@ -47,7 +55,7 @@ type loader struct {
 	cfg      *config
 	prefix   string
 	chain    Chain
-	problems []string
+	problems []speech.Text
 }
 
 // Firmware tells what the Raspberry Pi's firmware would load from a boot part
@@ -70,24 +78,22 @@ func Firmware(boot fs.FS, b Board, o FirmwareOptions) (*Chain, error) {
 	l.cmdline()
 	l.chain.Trace = append(l.chain.Trace, l.cfg.notes...)
 	if len(l.problems) > 0 {
-		return &l.chain, fmt.Errorf("a %s would not boot: %s", b.Title, strings.Join(l.problems, "; "))
+		return &l.chain, &BootError{speech.New("a %s would not boot: %s", b.Title, speech.Join(l.problems, "; "))}
 	}
 	return &l.chain, nil
 }
 
-func (l *loader) say(format string, args ...any) {
+func (l *loader) trace(format string, args ...any) {
 	l.chain.Trace = append(l.chain.Trace, fmt.Sprintf(format, args...))
 }
 
-func (l *loader) problem(format string, args ...any) {
-	l.problems = append(l.problems, fmt.Sprintf(format, args...))
-}
+func (l *loader) problem(t speech.Text) { l.problems = append(l.problems, t) }
 
 // need finds a file that must be there.
 func (l *loader) need(name string) (string, bool) {
 	at, ok := l.boot.find(name)
 	if !ok {
-		l.problem("it needs %s, which is not there", name)
+		l.problem(speech.New("it needs %s, which is not there", name))
 	}
 	return at, ok
 }
@@ -101,13 +107,13 @@ func (l *loader) config() error {
 	}
 	if l.o.Tryboot && !ab {
 		name = "tryboot.txt"
-		l.say("the try-once flag is set: %s is read in place of config.txt", name)
+		l.trace("the try-once flag is set: %s is read in place of config.txt", name)
 	}
 	l.chain.Config = name
 	l.cfg, err = readConfig(l.boot, name, l.b, l.o)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && name == "config.txt" && l.b.Pi.Start != "":
-		l.say("there is no config.txt: all is as by default")
+		l.trace("there is no config.txt: all is as by default")
 		l.chain.Config = ""
 		l.cfg = &config{}
 	case err != nil:
@@ -135,12 +141,12 @@ func (l *loader) autoboot() (ab bool, err error) {
 		boot: l.boot, filter: filter{b: l.b, o: l.o, kinds: map[string]bool{}},
 	}
 	if len(text) > maxAutoboot {
-		l.say("autoboot.txt is cut at %d bytes", maxAutoboot)
+		l.trace("autoboot.txt is cut at %d bytes", maxAutoboot)
 		text = text[:maxAutoboot]
 	}
 	c.read("autoboot.txt", text, 0)
 	if n, ok := c.number("boot_partition"); ok && n > 0 && int(n) != max(l.o.Part, 1) {
-		l.say("autoboot.txt says boot_partition=%d", n)
+		l.trace("autoboot.txt says boot_partition=%d", n)
 		return false, &ElsewhereError{Part: int(n)}
 	}
 	return c.on("tryboot_a_b"), nil
@@ -150,7 +156,7 @@ func (l *loader) autoboot() (ab bool, err error) {
 func (l *loader) firmware() {
 	p := l.b.Pi
 	if p.Start == "" {
-		l.say("the firmware of a %s is in its EEPROM", l.b.Title)
+		l.trace("the firmware of a %s is in its EEPROM", l.b.Title)
 		return
 	}
 	start, fixup := l.startFiles()
@@ -172,7 +178,7 @@ func (l *loader) startFiles() (start, fixup string) {
 		}
 		start = strings.TrimSuffix(start, ".elf") + new + ".elf"
 		fixup = strings.TrimSuffix(fixup, ".dat") + new + ".dat"
-		l.say("%s: the firmware is %s", old, start)
+		l.trace("%s: the firmware is %s", old, start)
 	}
 	first := &config{values: l.cfg.first}
 	switch n, ok := first.number("gpu_mem"); {
@@ -181,7 +187,7 @@ func (l *loader) startFiles() (start, fixup string) {
 		if f := first.values["fixup_file"]; f != "" {
 			fixup = f
 		}
-		l.say("start_file: the firmware is %s", start)
+		l.trace("start_file: the firmware is %s", start)
 	case ok && n == 16:
 		variant("gpu_mem=16", "_cd")
 	case first.on("start_x"):

@@ -1,6 +1,10 @@
 package boards
 
-import "strings"
+import (
+	"strings"
+
+	"lifeboat/internal/speech"
+)
 
 // The names that say a kernel's width where a kernel= line has one of them.
 func widthByName(kernel string) int {
@@ -36,12 +40,12 @@ func (l *loader) choosePrefix() {
 	kernel, _ := l.kernelName()
 	tree, wanted := l.treeName()
 	if l.boot.has(l.os(kernel)) && (!wanted || l.boot.has(l.os(tree))) {
-		l.say("the prefix %s is taken: %s and %s are there with it", want, kernel, tree)
+		l.trace("the prefix %s is taken: %s and %s are there with it", want, kernel, tree)
 		return
 	}
 	l.prefix = ""
 	if ok {
-		l.say("the prefix %s is dropped: kernel and device tree are not both there with it", want)
+		l.trace("the prefix %s is dropped: kernel and device tree are not both there with it", want)
 	}
 }
 
@@ -110,18 +114,18 @@ func (l *loader) kernel() {
 	if l.cfg.values["kernel"] != "" {
 		why = "a kernel= line"
 	}
-	l.say("the kernel is %s, by %s, started in %d-bit mode", at, why, bits)
+	l.trace("the kernel is %s, by %s, started in %d-bit mode", at, why, bits)
 	switch k := l.boot.sniff(at); {
 	case k.Packed != "" && k.Packed != "gzip":
-		l.problem("%s is packed with %s; the firmware takes a plain kernel or gzip", at, k.Packed)
+		l.problem(speech.New("%s is packed with %s; the firmware takes a plain kernel or gzip", at, k.Packed))
 	case k.Packed == "gzip" && bits == 32:
-		l.problem("%s is packed with gzip, which the firmware takes in 64-bit mode only", at)
+		l.problem(speech.New("%s is packed with gzip, which the firmware takes in 64-bit mode only", at))
 	case k.Bits != 0 && k.Bits != bits && !l.b.Runs(k.Bits):
-		l.problem("%s is a %d-bit kernel, which its CPU does not run", at, k.Bits)
+		l.problem(speech.New("%s is a %d-bit kernel, which its CPU does not run", at, k.Bits))
 	case k.Bits == 64 && bits == 32:
-		l.problem("%s is a 64-bit kernel, and arm_64bit=1 is missing", at)
+		l.problem(speech.New("%s is a 64-bit kernel, and arm_64bit=1 is missing", at))
 	case k.Bits == 32 && bits == 64:
-		l.problem("%s is a 32-bit kernel, and arm_64bit=0 is missing", at)
+		l.problem(speech.New("%s is a 32-bit kernel, and arm_64bit=0 is missing", at))
 	}
 }
 
@@ -147,7 +151,7 @@ func (l *loader) treeName() (name string, wanted bool) {
 func (l *loader) tree() {
 	name, wanted := l.treeName()
 	if !wanted {
-		l.say("device_tree= is empty: the kernel gets none")
+		l.trace("device_tree= is empty: the kernel gets none")
 		return
 	}
 	at, ok := l.need(l.os(name))
@@ -156,12 +160,12 @@ func (l *loader) tree() {
 	}
 	l.chain.DeviceTree = at
 	if why, set := l.cfg.values["device_tree"]; set && why != "" {
-		l.say("the device tree is %s, by a device_tree= line", at)
+		l.trace("the device tree is %s, by a device_tree= line", at)
 	} else {
-		l.say("the device tree is %s, the first of the model's names that is there", at)
+		l.trace("the device tree is %s, the first of the model's names that is there", at)
 	}
 	if text, err := l.boot.head(at, 4); err == nil && text != "\xd0\x0d\xfe\xed" {
-		l.problem("%s is no device tree", at)
+		l.problem(speech.New("%s is no device tree", at))
 	}
 	l.overlays()
 }
@@ -180,7 +184,7 @@ func (l *loader) overlays() {
 		name, _, _ := strings.Cut(v, ",")
 		name, _, _ = strings.Cut(name, ":")
 		if name != "" && !l.boot.has(dir+name+".dtbo") {
-			l.say("the overlay %s is not there, or goes by another name on this model; without it the firmware goes on", name)
+			l.trace("the overlay %s is not there, or goes by another name on this model; without it the firmware goes on", name)
 		}
 	}
 }
@@ -200,7 +204,7 @@ func (l *loader) initramfs() {
 		}
 		if at, ok := l.need(l.os(name)); ok {
 			l.chain.Initramfs = append(l.chain.Initramfs, at)
-			l.say("the initramfs is %s, by a line %s", at, key)
+			l.trace("the initramfs is %s, by a line %s", at, key)
 		}
 	}
 }
@@ -218,13 +222,13 @@ func (l *loader) autoInitramfs() {
 	}
 	rest, ok := strings.CutPrefix(kernel, "kernel")
 	if !ok {
-		l.say("auto_initramfs knows no name for the kernel %s", kernel)
+		l.trace("auto_initramfs knows no name for the kernel %s", kernel)
 		return
 	}
 	name := "initramfs" + strings.TrimSuffix(rest, ".img")
 	if at, ok := l.boot.find(l.os(name)); ok {
 		l.chain.Initramfs = []string{at}
-		l.say("the initramfs is %s, by auto_initramfs", at)
+		l.trace("the initramfs is %s, by auto_initramfs", at)
 	}
 }
 
@@ -240,12 +244,12 @@ func (l *loader) cmdline() {
 	l.chain.Cmdline = at
 	text, err := l.boot.text(at)
 	if err != nil {
-		l.problem("%v", err)
+		l.problem(speech.Plain(err.Error()))
 		return
 	}
 	first, rest, _ := strings.Cut(text, "\n")
 	l.chain.Args = strings.TrimSpace(first)
 	if strings.TrimSpace(rest) != "" {
-		l.say("%s has more than one line; the kernel is told the first only", at)
+		l.trace("%s has more than one line; the kernel is told the first only", at)
 	}
 }

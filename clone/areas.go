@@ -5,12 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 // AreaOf describes what a boot area of an eMMC holds; false where it is blank,
@@ -30,17 +30,17 @@ func (p *Plan) areas(have []disk.Area, o Options) {
 		size := progress.Bytes(a.Size)
 		switch {
 		case len(o.Parts) > 0:
-			p.Notes = append(p.Notes, fmt.Sprintf("the boot area %s (%s) is not written: only some parts are wanted", a.Name, size))
+			p.Notes = append(p.Notes, speech.New("the boot area %s (%s) is not written: only some parts are wanted", a.Name, size))
 		case i < 0:
-			p.Notes = append(p.Notes, fmt.Sprintf("the boot area %s (%s) is not restored: %s has none, and a board whose boot loader is there does not start from it", a.Name, size, p.Target.Path))
+			p.Notes = append(p.Notes, speech.New("the boot area %s (%s) is not restored: %s has none, and a board whose boot loader is there does not start from it", a.Name, size, p.Target.Path))
 		case have[i].Size < a.Size:
-			p.Notes = append(p.Notes, fmt.Sprintf("the boot area %s (%s) is not restored: that of %s has %s only", a.Name, size, p.Target.Path, progress.Bytes(have[i].Size)))
+			p.Notes = append(p.Notes, speech.New("the boot area %s (%s) is not restored: that of %s has %s only", a.Name, size, p.Target.Path, progress.Bytes(have[i].Size)))
 		default:
 			p.Steps = slices.Insert(p.Steps, len(p.Steps)-1, Step{Op: BootArea, Area: a.Name, Bytes: a.Size})
 		}
 	}
 	if len(p.Head.Areas) == 0 && len(have) > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("the boot areas of %s stay as they are: the source has none that hold anything", p.Target.Path))
+		p.Notes = append(p.Notes, speech.New("the boot areas of %s stay as they are: the source has none that hold anything", p.Target.Path))
 	}
 }
 

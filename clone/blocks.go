@@ -19,6 +19,7 @@ type Blocks struct {
 	r    io.ReaderAt
 	head *manifest.Head
 	used extent.Set
+	void extent.Set
 	open func(ctx context.Context, want extent.Set) (Pass, error) // nil: read r
 }
 
@@ -31,7 +32,11 @@ func NewBlocks(r io.ReaderAt, size, sector int64) (*Blocks, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Blocks{r: r, head: head, used: used}, nil
+	void, err := voidOf(r, head)
+	if err != nil {
+		return nil, err
+	}
+	return &Blocks{r: r, head: head, used: used, void: void}, nil
 }
 
 // NewNarrowed surveys a source that can be read anywhere, and narrows its passes
@@ -57,7 +62,7 @@ func NewWhole(r io.ReaderAt, size, sector int64, data extent.Set) (*Blocks, erro
 	if err != nil {
 		return nil, err
 	}
-	b.used = b.used.Union(data)
+	b.used, b.void = b.used.Union(data), nil
 	return b, nil
 }
 
@@ -79,7 +84,10 @@ func (b *Blocks) Head() *manifest.Head { return b.head }
 // Used is what is in use on the disk: parts and the bytes outside of them.
 func (b *Blocks) Used() extent.Set { return b.used }
 
-// ReadAt reads the disk's bytes, used or not.
+// Void is what of it holds nothing: a pass has zeros there, and does not read them.
+func (b *Blocks) Void() extent.Set { return b.void }
+
+// ReadAt reads the disk's bytes, used or not, void or not.
 func (b *Blocks) ReadAt(p []byte, off int64) (int, error) { return b.r.ReadAt(p, off) }
 
 // Open begins a pass; there may be several.
@@ -92,7 +100,7 @@ func (b *Blocks) Open(ctx context.Context, want extent.Set) (Pass, error) {
 		return narrowPass{pass, b.used}, nil
 	}
 	todo := want.Intersect(b.used)
-	return &blockPass{r: b.r, want: todo.Bounds(), todo: todo, used: b.used}, nil
+	return &blockPass{r: b.r, read: extent.Masked(b.r, b.void), want: todo.Bounds(), todo: todo, used: b.used}, nil
 }
 
 // Close closes what NewBlocks was given, if that can be closed.
@@ -106,7 +114,8 @@ func (b *Blocks) Close() error {
 // A blockPass has the next chunks read while one is being yielded.
 type blockPass struct {
 	// config
-	r    io.ReaderAt
+	r    io.ReaderAt // knows what of it could not be read
+	read io.ReaderAt // r without what is void
 	want extent.Extent
 	used extent.Set
 
@@ -175,7 +184,7 @@ func (p *blockPass) send() *fetch {
 		p.todo = p.todo[1:]
 	}
 	go func() {
-		_, err := p.r.ReadAt(f.buf[:f.Len], f.Off)
+		_, err := p.read.ReadAt(f.buf[:f.Len], f.Off)
 		f.done <- err
 	}()
 	return f

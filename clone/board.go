@@ -2,31 +2,31 @@ package clone
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 
 	"lifeboat/boards"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // BoardMisses says, as sentences, what a board would not find at boot on the disk
 // of h, which r reads: its boot loader, or files that its firmware needs.
-func BoardMisses(board boards.Board, r io.ReaderAt, h *manifest.Head) []string {
+func BoardMisses(board boards.Board, r io.ReaderAt, h *manifest.Head) []speech.Text {
 	misses, trees := emptyAreas(board, r, h), BootTrees(r, h)
 	switch board.Boot {
 	case boards.RPiFirmware:
 		if trees.Boot == nil {
-			return append(misses, fmt.Sprintf("a %s would not boot it: there is no FAT part for its firmware", board.Title))
+			return append(misses, speech.New("a %s would not boot it: there is no FAT part for its firmware", board.Title))
 		}
 		var elsewhere *boards.ElsewhereError
 		if _, err := boards.Firmware(trees.Boot, board, boards.FirmwareOptions{}); err != nil && !errors.As(err, &elsewhere) {
-			misses = append(misses, err.Error())
+			misses = append(misses, wordsOf(err))
 		}
 	case boards.UBoot:
-		if why := uBootMisses(trees); why != "" {
-			misses = append(misses, fmt.Sprintf("a %s would not boot it: %s", board.Title, why))
+		if why := uBootMisses(trees); !why.IsZero() {
+			misses = append(misses, speech.New("a %s would not boot it: %s", board.Title, why))
 		}
 	}
 	return misses
@@ -34,7 +34,7 @@ func BoardMisses(board boards.Board, r io.ReaderAt, h *manifest.Head) []string {
 
 // emptyAreas tells of a board's boot loader that is not in its place: none of
 // the areas where it may lie holds anything.
-func emptyAreas(b boards.Board, r io.ReaderAt, h *manifest.Head) []string {
+func emptyAreas(b boards.Board, r io.ReaderAt, h *manifest.Head) []speech.Text {
 	if len(b.Areas) == 0 {
 		return nil
 	}
@@ -47,29 +47,39 @@ func emptyAreas(b boards.Board, r io.ReaderAt, h *manifest.Head) []string {
 		}
 	}
 	first := b.Areas[0]
-	return []string{fmt.Sprintf("a %s would not boot it: at byte %d, where its boot loader (%s) should lie, is nothing", b.Title, first.Off, first.What)}
+	return []speech.Text{speech.New("a %s would not boot it: at byte %d, where its boot loader (%s) should lie, is nothing", b.Title, first.Off, first.What)}
 }
 
-// uBootMisses says what U-Boot would not find; "" where a script decides, or all
+// uBootMisses says what U-Boot would not find; nothing where a script decides, or all
 // is there.
-func uBootMisses(trees Trees) string {
-	why := "there is neither an extlinux.conf nor a boot script"
+func uBootMisses(trees Trees) speech.Text {
+	why := speech.New("there is neither an extlinux.conf nor a boot script")
 	for _, tree := range []fs.FS{trees.Boot, trees.Root} {
 		if tree == nil {
 			continue
 		}
 		for _, script := range []string{"boot.scr", "boot/boot.scr", "boot.scr.uimg", "boot/boot.scr.uimg"} {
 			if _, err := fs.Stat(tree, script); err == nil {
-				return ""
+				return speech.Text{}
 			}
 		}
 		_, err := boards.Extlinux(tree)
 		if err == nil {
-			return ""
+			return speech.Text{}
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			why = err.Error()
+			why = wordsOf(err)
 		}
 	}
 	return why
+}
+
+// wordsOf are those of an error, in the reader's language where it is one that is
+// told as a note.
+func wordsOf(err error) speech.Text {
+	var no *boards.BootError
+	if errors.As(err, &no) {
+		return no.Words
+	}
+	return speech.Plain(err.Error())
 }

@@ -18,28 +18,58 @@ type Comparison struct {
 }
 
 // Compare reads all that the source has in use and holds it against the same
-// places of r. Of a source that does not know what it has in use, zeros count
-// where the maps of r say that they are in use. An error says that one of the
-// two could not be read.
+// places of r, but for those where r holds nothing. Zeros count where the maps of r
+// say that they are in use. An error says that one of the two could not be read.
 func Compare(ctx context.Context, s Source, h *manifest.Head, r io.ReaderAt, m *progress.Meter) (*Comparison, error) {
 	c := &comparing{r: r}
+	c.survey(h)
 	m.Phase("compare", h.Used())
 	if err := c.Start(ctx, h); err != nil {
 		return nil, err
 	}
 	// What could not be read when the backup was made need not be zero on the disk.
 	all := extent.Of(extent.Extent{Off: 0, Len: h.Size}).Subtract(h.Unreadable)
-	if _, err := Copy(ctx, s, all, c, m); err != nil {
+	tail, err := Copy(ctx, s, all, c, m)
+	if err != nil {
 		return nil, err
 	}
-	zeros := c.zeros
-	if h.Used() < 0 {
-		if _, used, err := surveyTable(r, h.Table, h.Size, h.Sector); err == nil {
-			zeros = zeros.Intersect(used)
+	zeros := c.zeros.Intersect(c.inUse(h, tail)).Subtract(c.void)
+	c.Compared += zeros.Bytes()
+	err = eachChunk(zeros, func(e extent.Extent) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return c.compare(e, nil)
+	})
+	return &c.Comparison, err
+}
+
+// survey reads the maps of r. Those that cannot be read are in doubt.
+func (c *comparing) survey(h *manifest.Head) {
+	c.doubt = extent.Of(extent.Extent{Off: 0, Len: h.Size})
+	now, used, err := surveyTable(c.r, h.Table, h.Size, h.Sector)
+	if err != nil {
+		return
+	}
+	void, err := voidOf(c.r, now)
+	if err != nil {
+		return
+	}
+	c.used, c.void, c.doubt = used, void, nil
+	for _, p := range now.Parts {
+		if p.Why != "" {
+			c.doubt = c.doubt.Union(extent.Of(p.Extent))
 		}
 	}
-	c.Differing = c.Differing.Union(zeros)
-	return &c.Comparison, nil
+}
+
+// inUse is what the maps of r say; where they are in doubt, the source's.
+func (c *comparing) inUse(h *manifest.Head, tail *manifest.Tail) extent.Set {
+	said := tail.Used
+	if len(said) == 0 {
+		said = extent.Of(extent.Extent{Off: 0, Len: h.Size})
+	}
+	return c.used.Subtract(c.doubt).Union(said.Intersect(c.doubt))
 }
 
 // CheckSource reads all that the source has in use, and so all of its digests and
@@ -54,8 +84,12 @@ func CheckSource(ctx context.Context, s Source, h *manifest.Head, m *progress.Me
 // comparing is a sink that compares.
 type comparing struct {
 	Comparison
-	r     io.ReaderAt
-	zeros extent.Set // where the source has zeros, and r has not
+	// config
+	r                 io.ReaderAt
+	used, void, doubt extent.Set // of r
+
+	// state
+	zeros extent.Set // of the source: what of them is in use shows at the end
 }
 
 var _ Sink = (*comparing)(nil)
@@ -68,13 +102,14 @@ func (c *comparing) Abort(context.Context) error                  { return nil }
 const compareGranule = 4096
 
 func (c *comparing) Put(_ context.Context, r extent.Record) error {
-	c.Compared += r.Len
-	return eachChunk(extent.Of(r.Extent), func(e extent.Extent) error {
-		var want []byte
-		if r.Kind == extent.Data {
-			want = r.Data[e.Off-r.Off : e.End()-r.Off]
-		}
-		return c.compare(e, want)
+	if r.Kind != extent.Data {
+		c.zeros = add(c.zeros, r.Extent)
+		return nil
+	}
+	data := extent.Of(r.Extent).Subtract(c.void)
+	c.Compared += data.Bytes()
+	return eachChunk(data, func(e extent.Extent) error {
+		return c.compare(e, r.Data[e.Off-r.Off:e.End()-r.Off])
 	})
 }
 
@@ -89,10 +124,8 @@ func (c *comparing) compare(e extent.Extent, want []byte) error {
 	for n := 0; n < len(have); n += compareGranule {
 		end := min(n+compareGranule, len(have))
 		here := extent.Extent{Off: e.Off + int64(n), Len: int64(end - n)}
-		switch {
-		case want == nil && !extent.IsZero(have[n:end]):
-			c.zeros = add(c.zeros, here)
-		case want != nil && !bytes.Equal(have[n:end], want[n:end]):
+		same := want == nil && extent.IsZero(have[n:end]) || want != nil && bytes.Equal(have[n:end], want[n:end])
+		if !same {
 			c.Differing = add(c.Differing, here)
 		}
 	}

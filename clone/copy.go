@@ -128,6 +128,9 @@ func (w *writing) put(ctx context.Context, p parcel) error {
 		return w.done(p, w.sink.Put(ctx, p.Record))
 	}
 	rest, err := split.prepare(ctx, p.Record)
+	if err == nil && p.Kind == extent.Zero {
+		return nil // counted when it is known to be in use, and written
+	}
 	if err != nil || rest == nil {
 		return w.done(p, err)
 	}

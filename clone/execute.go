@@ -48,6 +48,8 @@ type Runner struct {
 	Logf  func(format string, args ...any)
 	Clock func() time.Time
 	Areas map[string][]byte // what the boot areas hold that the plan's head names
+	// Memory is what may be taken beyond the usual buffers, bytes; 0 = little.
+	Memory int64
 	// Fuse opens /dev/fuse, for parts that become smaller; nil = none does.
 	Fuse func() (*os.File, error)
 }
@@ -147,7 +149,7 @@ func (e *execution) copyAll(ctx context.Context) error {
 		return err
 	}
 	e.tellLost(tail)
-	if err := e.fill.layZeros(ctx, e.plan); err != nil {
+	if err := e.fill.layZeros(ctx, e.plan, e.Meter); err != nil {
 		return err
 	}
 	e.report.Used = e.fill.data.Bytes() + e.fill.zeros.Bytes()
@@ -162,7 +164,7 @@ func (e *execution) tellLost(t *manifest.Tail) {
 		lost = lost.Union(t.Unreadable)
 	}
 	e.report.Unreadable = lost.Intersect(e.plan.Want())
-	if words := LostWords(e.plan.Head, e.report.Unreadable); words != "" {
+	if words := LostWords(e.plan.Head, e.report.Unreadable); !words.IsZero() {
 		e.reserve("%s", words)
 	}
 }

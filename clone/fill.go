@@ -209,9 +209,12 @@ func (f *filler) keep(piece extent.Record) extent.Record {
 	if cut.Len == 0 {
 		return piece
 	}
+	held := f.held[cut.Off-f.hold.Off:][:cut.Len]
 	if piece.Kind == extent.Data {
-		copy(f.held[cut.Off-f.hold.Off:], piece.Data[:cut.Len])
+		copy(held, piece.Data)
 		piece.Data = piece.Data[cut.Len:]
+	} else {
+		clear(held) // a patch may bring zeros where data came before
 	}
 	piece.Extent = extent.Extent{Off: cut.End(), Len: piece.Len - cut.Len}
 	return piece

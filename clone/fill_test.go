@@ -244,4 +244,10 @@ func TestHeldFrontComesLast(t *testing.T) {
 	if _, err := (view{f}).ReadAt(got, 0); err != nil || !bytes.Equal(got, src) {
 		t.Errorf("the view lacks the held front: %v", err)
 	}
+	if err := f.Patch(t.Context(), extent.Record{Kind: extent.Zero, Extent: extent.Extent{Off: 4096, Len: 4096}}); err != nil {
+		t.Fatal(err)
+	}
+	if !extent.IsZero(f.held[4096:8192]) || !bytes.Equal(f.held[:4096], src[:4096]) {
+		t.Error("zeros that came last did not count")
+	}
 }

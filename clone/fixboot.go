@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/identity"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // A BootPlan says what of a disk's boot references is wrong, and how it will be
@@ -21,7 +21,7 @@ type BootPlan struct {
 	Head    *manifest.Head     `json:"head"`
 	Wrong   []identity.Finding `json:"wrong,omitempty"`
 	Repairs []identity.Repair  `json:"repairs,omitempty"`
-	Left    []string           `json:"left,omitempty"` // what stays wrong, as sentences
+	Left    []speech.Text      `json:"left,omitempty"` // what stays wrong, as sentences
 
 	trees Trees
 	told  []identity.Ref // those that Left speaks of
@@ -48,8 +48,8 @@ func PlanFixBoot(h *manifest.Head, trees Trees, f disk.Facts) (*BootPlan, error)
 		p.leave(l.Text, l.Ref)
 	}
 	for _, r := range repairs {
-		if why := p.barred(r); why != "" {
-			p.leave(r.String()+": it is not changed: "+why, r.Was)
+		if why := p.barred(r); !why.IsZero() {
+			p.leave(speech.New("%s: it is not changed: %s", r.Words(), why), r.Was)
 		} else {
 			p.Repairs = append(p.Repairs, r)
 		}
@@ -57,37 +57,39 @@ func PlanFixBoot(h *manifest.Head, trees Trees, f disk.Facts) (*BootPlan, error)
 	return p, nil
 }
 
-func (p *BootPlan) leave(text string, ref identity.Ref) {
+func (p *BootPlan) leave(text speech.Text, ref identity.Ref) {
 	p.Left, p.told = append(p.Left, text), append(p.told, ref)
 }
 
 // barred says why a file must not be edited now.
-func (p *BootPlan) barred(r identity.Repair) string {
+func (p *BootPlan) barred(r identity.Repair) speech.Text {
 	num := p.trees.Part(r.Was.Where)
 	if part, ok := p.Head.Part(num); ok && part.FS.Dirty && filesystem.IsExt(part.FS.Type) {
-		return fmt.Sprintf("part %d was not cleanly unmounted: run e2fsck on it, or boot another system with it once", num)
+		return speech.New("part %d was not cleanly unmounted: run e2fsck on it, or boot another system with it once", num)
 	}
-	return ""
+	return speech.Text{}
 }
 
-// String is the plan as a person reads it before agreeing.
-func (p *BootPlan) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", p.Target.Path)
-	line := func(word, text string) { fmt.Fprintf(&b, "  %-13s%s\n", word, text) }
+// String is the plan in English.
+func (p *BootPlan) String() string { return p.In(speech.English) }
+
+// In is the plan as a person reads it before agreeing.
+func (p *BootPlan) In(l speech.Language) string {
+	s := sheet{l: l}
+	s.title(speech.Plain(p.Target.Path))
 	for _, w := range p.Wrong {
-		line("wrong", w.Text)
+		s.line(speech.New("wrong"), w.Text)
 	}
 	for _, r := range p.Repairs {
-		line("change", r.String())
+		s.line(speech.New("change"), r.Words())
 	}
 	for _, text := range p.Left {
-		line("left", text)
+		s.line(speech.New("left"), text)
 	}
 	if len(p.Wrong)+len(p.Repairs)+len(p.Left) == 0 {
-		line("boot", "each reference leads to a part of this disk")
+		s.line(speech.New("boot"), speech.New("each reference leads to a part of this disk"))
 	}
-	return b.String()
+	return s.String()
 }
 
 // FixBoot mends what the plan says, reads it back from the medium, and resolves
@@ -98,7 +100,7 @@ func (r Runner) FixBoot(ctx context.Context, p *BootPlan, t *disk.Target) (*Repo
 		return nil, err
 	}
 	start := r.Clock()
-	report, told := &Report{Reservations: slices.Clone(p.Left)}, slices.Clone(p.told)
+	report, told := &Report{Reservations: speech.Strings(p.Left)}, slices.Clone(p.told)
 	for _, list := range byFile(p.Repairs) {
 		why, err := p.mend(t, list)
 		if err != nil {
@@ -122,7 +124,7 @@ func (r Runner) FixBoot(ctx context.Context, p *BootPlan, t *disk.Target) (*Repo
 	}
 	for _, w := range after.Wrong {
 		if !slices.Contains(told, w.Ref) {
-			report.Reservations = append(report.Reservations, w.Text)
+			report.Reservations = append(report.Reservations, w.Text.String())
 		}
 	}
 	report.Verified = true

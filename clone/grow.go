@@ -3,13 +3,13 @@ package clone
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 // A Growth is a plan that makes the last part of a disk, and its file system,
@@ -18,9 +18,9 @@ import (
 // or larger. Without steps there is nothing to do.
 type Growth struct {
 	*Plan
-	Part  int    `json:"part"` // 0 = a disk without a table
-	Mount string `json:"mount,omitempty"`
-	Why   string `json:"why,omitempty"` // why there is nothing to do
+	Part  int         `json:"part"` // 0 = a disk without a table
+	Mount string      `json:"mount,omitempty"`
+	Why   speech.Text `json:"why,omitzero"` // why there is nothing to do
 
 	was extent.Extent // of the part, as the table has it
 }
@@ -54,23 +54,23 @@ func PlanGrow(h *manifest.Head, f disk.Facts, grow int) (*Growth, error) {
 }
 
 // whyNotLast says why the last part of a disk cannot grow.
-func whyNotLast(h *manifest.Head) string {
+func whyNotLast(h *manifest.Head) speech.Text {
 	if len(h.Parts) == 0 {
-		return "there is no part"
+		return speech.New("there is no part")
 	}
-	return "the last part does not grow: " + whyNot(&h.Parts[len(h.Parts)-1])
+	return speech.New("the last part does not grow: %s", whyNot(&h.Parts[len(h.Parts)-1]))
 }
 
-func whyNot(p *manifest.Part) string {
+func whyNot(p *manifest.Part) speech.Text {
 	switch {
 	case p == nil:
-		return "there is no such part"
+		return speech.New("there is no such part")
 	case p.Why != "":
-		return fmt.Sprintf("part %d: %s", p.Num, p.Why)
+		return speech.New("part %d: %s", p.Num, p.Why)
 	case p.FS.Type == "":
-		return fmt.Sprintf("part %d holds no file system that is known", p.Num)
+		return speech.New("part %d holds no file system that is known", p.Num)
 	}
-	return fmt.Sprintf("part %d holds %s, which lifeboat cannot grow", p.Num, p.FS.Type)
+	return speech.New("part %d holds %s, which lifeboat cannot grow", p.Num, p.FS.Type)
 }
 
 // growSteps lists the steps. The table comes before the file system: a part that
@@ -82,9 +82,9 @@ func (g *Growth) growSteps(part manifest.Part, size int64) {
 	}
 	tableGrows := !slices.EqualFunc(g.Table.Entries, g.Head.Table.Entries, func(a, b manifest.Entry) bool { return a.Extent == b.Extent })
 	if !tableGrows && dst.Len-part.FS.Size < slack {
-		g.Why = fmt.Sprintf("part %d and its file system reach to the end of the disk", part.Num)
+		g.Why = speech.New("part %d and its file system reach to the end of the disk", part.Num)
 		if part.Num == 0 {
-			g.Why = "the file system reaches to the end of the disk"
+			g.Why = speech.New("the file system reaches to the end of the disk")
 		}
 		return
 	}
@@ -101,30 +101,31 @@ func (g *Growth) growSteps(part manifest.Part, size int64) {
 	g.add(Step{Op: Check, Part: part.Num, Dst: dst})
 }
 
-// String is the plan as a person reads it before agreeing.
-func (g *Growth) String() string {
-	var b strings.Builder
-	line := func(word, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-13s%s\n", word, fmt.Sprintf(format, args...))
-	}
-	fmt.Fprintf(&b, "%s\n", g.Target.Path)
-	line("disk", "%s, %s", progress.Bytes(g.Target.Size), tableWords(g.Head.Table))
-	for _, s := range g.Steps {
-		part, _ := g.Head.Part(s.Part)
-		switch s.Op {
+// String is the plan in English.
+func (g *Growth) String() string { return g.In(speech.English) }
+
+// In is the plan as a person reads it before agreeing.
+func (g *Growth) In(l speech.Language) string {
+	s := sheet{l: l}
+	s.title(speech.Plain(g.Target.Path))
+	s.line(speech.New("disk"), commas(speech.Plain(progress.Bytes(g.Target.Size)), tableWords(g.Head.Table)))
+	for _, step := range g.Steps {
+		part, _ := g.Head.Part(step.Part)
+		switch step.Op {
 		case Resize:
-			line(fmt.Sprintf("part %d", s.Part), "%s, %q, %s → %s", part.FS.Type, part.FS.Label, progress.Bytes(part.FS.Size), progress.Bytes(s.Dst.Len))
+			s.line(speech.New("part %d", step.Part), speech.Plain(fmt.Sprintf("%s, %q, %s → %s",
+				part.FS.Type, part.FS.Label, progress.Bytes(part.FS.Size), progress.Bytes(step.Dst.Len))))
 		case Swap:
-			line(fmt.Sprintf("part %d", s.Part), "swap, made anew behind it")
+			s.line(speech.New("part %d", step.Part), speech.New("swap, made anew behind it"))
 		}
 	}
 	switch {
 	case len(g.Steps) == 0:
-		line("nothing to do", " %s", g.Why)
+		s.line(speech.New("nothing to do"), g.Why)
 	case g.Mount != "":
-		line("steps", "table, resize while it is mounted on %s", g.Mount)
+		s.line(speech.New("steps"), speech.New("table, resize while it is mounted on %s", g.Mount))
 	default:
-		line("steps", "%s", g.stepWords())
+		s.line(speech.New("steps"), g.stepWords())
 	}
-	return b.String()
+	return s.String()
 }

@@ -3,7 +3,6 @@ package clone
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"lifeboat/clone/extent"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // A GuestPart is a part that comes from the second of two disks that are merged.
@@ -32,7 +32,7 @@ type Merged struct {
 	head          *manifest.Head
 	moves         []Step // of the first disk's bytes, then of the second's parts
 	guests        []GuestPart
-	notes         []string
+	notes         []speech.Text
 }
 
 var _ Source = (*Merged)(nil)
@@ -68,10 +68,10 @@ func Merge(first, second Source, h1, h2 *manifest.Head, random io.Reader) (*Merg
 	}
 	m.noteLabels(h1, h2)
 	if len(h2.Areas) > 0 {
-		m.notes = append(m.notes, "the boot areas of the second disk, an eMMC, are not taken: the first one boots")
+		m.notes = append(m.notes, speech.New("the boot areas of the second disk, an eMMC, are not taken: the first one boots"))
 	}
 	if h2.Table.Kind == manifest.NoTable {
-		m.notes = append(m.notes, fmt.Sprintf("the second disk has no partition table: what names all of it, as /dev/sda, does not find part %d", placed[0].Num))
+		m.notes = append(m.notes, speech.New("the second disk has no partition table: what names all of it, as /dev/sda, does not find part %d", placed[0].Num))
 	}
 	return m, nil
 }
@@ -118,15 +118,15 @@ func (m *Merged) take(h1 *manifest.Head, was layout.Guest, is manifest.Entry, p 
 			continue
 		}
 		if g.Twin = renamable(p); g.Twin {
-			m.notes = append(m.notes, fmt.Sprintf("part %d has the UUID of part %d, %s, and gets a new one: what names it by that UUID means part %d then",
+			m.notes = append(m.notes, speech.New("part %d has the UUID of part %d, %s, and gets a new one: what names it by that UUID means part %d then",
 				is.Num, own.Num, own.FS.UUID, own.Num))
 		} else {
-			m.notes = append(m.notes, fmt.Sprintf("part %d and part %d both have the UUID %s: give one of them another before you mount them", own.Num, is.Num, own.FS.UUID))
+			m.notes = append(m.notes, speech.New("part %d and part %d both have the UUID %s: give one of them another before you mount them", own.Num, is.Num, own.FS.UUID))
 		}
 		break
 	}
 	if was.Name != "" && is.Name == "" {
-		m.notes = append(m.notes, fmt.Sprintf("part %d loses its name %q, which an MBR cannot hold: PARTLABEL= does not find it", is.Num, was.Name))
+		m.notes = append(m.notes, speech.New("part %d loses its name %q, which an MBR cannot hold: PARTLABEL= does not find it", is.Num, was.Name))
 	}
 	p.Num, p.Extent = is.Num, is.Extent
 	m.head.Parts = append(m.head.Parts, p)
@@ -138,7 +138,7 @@ func (m *Merged) noteLabels(h1, h2 *manifest.Head) {
 	for _, a := range h1.Parts {
 		for _, b := range h2.Parts {
 			if a.FS.Label != "" && a.FS.Label == b.FS.Label {
-				m.notes = append(m.notes, fmt.Sprintf("both disks have a file system with the label %q: what names it so could mean either", a.FS.Label))
+				m.notes = append(m.notes, speech.New("both disks have a file system with the label %q: what names it so could mean either", a.FS.Label))
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func (m *Merged) Head() *manifest.Head { return m.head }
 func (m *Merged) Guests() []GuestPart { return m.guests }
 
 // Notes are sentences about what becomes of the two.
-func (m *Merged) Notes() []string { return m.notes }
+func (m *Merged) Notes() []speech.Text { return m.notes }
 
 // Source is the merged disk with all its powers: a Readable where both disks can
 // be read anywhere.
@@ -247,7 +247,6 @@ func (p *mergedPass) finish() error {
 	tail := p.pass.Tail()
 	for _, s := range p.now.moves {
 		p.tail.Used = p.tail.Used.Union(tail.Used.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
-		p.tail.Unreadable = p.tail.Unreadable.Union(tail.Unreadable.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
 		p.tail.Unreadable = p.tail.Unreadable.Union(tail.Unreadable.Clip(s.Src).Shift(s.Dst.Off - s.Src.Off))
 	}
 	if tail.Live != nil {

@@ -17,6 +17,7 @@ import (
 	"lifeboat/clone/identity"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/fixture"
+	"lifeboat/internal/speech"
 )
 
 // packed hides that a source can be read anywhere.
@@ -198,7 +199,7 @@ func TestMergeStaleRoot(t *testing.T) {
 	fixture.Run(t, "mcopy", "-o", "-i", boot+"@@4M", cmdline, "::cmdline.txt")
 	a, b := blocksOf(t, boot), blocksOf(t, root)
 	m := merge(t, a, b, a.Head(), b.Head())
-	if text := strings.Join(m.Notes(), "\n"); !strings.Contains(text, "part 3 has the UUID of part 2") || !strings.Contains(text, `label "rootfs"`) {
+	if text := strings.Join(speech.Strings(m.Notes()), "\n"); !strings.Contains(text, "part 3 has the UUID of part 2") || !strings.Contains(text, `label "rootfs"`) {
 		t.Errorf("the notes: %s", text)
 	}
 	one, report := onto(t, m, 300<<20, clone.Options{})

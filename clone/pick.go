@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // Present is what a target holds before it is written to, as far as a plan that
@@ -67,13 +67,13 @@ func (p *Plan) pick(o Options) error {
 	}
 	for _, num := range alone {
 		switch why := p.unlike(num, o.Present); {
-		case why == "":
+		case why.IsZero():
 			p.Stays = append(p.Stays, num)
 		case slices.Contains(o.Keep, num):
 			return refuse("restore without --keep, or save the part first", "part %d cannot be kept: %s", num, why)
 		default:
 			p.Empty = append(p.Empty, num)
-			p.Notes = append(p.Notes, fmt.Sprintf("nothing is written to part %d, and its content does not stay: %s", num, why))
+			p.Notes = append(p.Notes, speech.New("nothing is written to part %d, and its content does not stay: %s", num, why))
 		}
 	}
 	p.noteLost(o.Present)
@@ -112,7 +112,7 @@ func (p *Plan) leftAlone(o Options) ([]int, error) {
 func (p *Plan) stay(alone []int, now *Present) int {
 	n := 0
 	for _, num := range alone {
-		if p.unlike(num, now) == "" {
+		if p.unlike(num, now).IsZero() {
 			n++
 		}
 	}
@@ -120,8 +120,8 @@ func (p *Plan) stay(alone []int, now *Present) int {
 }
 
 // unlike says why the part that the target has now is not the one that it will
-// have; "" where it is.
-func (p *Plan) unlike(num int, now *Present) string {
+// have; nothing where it is.
+func (p *Plan) unlike(num int, now *Present) speech.Text {
 	at := func(t manifest.Table) int {
 		return slices.IndexFunc(t.Entries, func(e manifest.Entry) bool { return e.Num == num })
 	}
@@ -129,30 +129,30 @@ func (p *Plan) unlike(num int, now *Present) string {
 	if now.Table.Kind == manifest.NoTable {
 		found := now.Found[will.Extent.Off]
 		if found.Type == "" || found.Size <= 0 || found.Size > will.Extent.Len {
-			return fmt.Sprintf("the target has no partition table, and no file system that fits begins at byte %d", will.Extent.Off)
+			return speech.New("the target has no partition table, and no file system that fits begins at byte %d", will.Extent.Off)
 		}
-		return ""
+		return speech.Text{}
 	}
 	i := at(now.Table)
 	switch {
 	case i < 0:
-		return fmt.Sprintf("the target has no part %d", num)
+		return speech.New("the target has no part %d", num)
 	case now.Table.Kind != p.Table.Kind:
-		return fmt.Sprintf("the target's partition table is of another kind (%s)", now.Table.Kind)
+		return speech.New("the target's partition table is of another kind (%s)", now.Table.Kind)
 	case now.Table.Entries[i].Extent != will.Extent:
 		is := now.Table.Entries[i].Extent
-		return fmt.Sprintf("on the target it is at bytes %d to %d, and would be at %d to %d", is.Off, is.End(), will.Extent.Off, will.Extent.End())
+		return speech.New("on the target it is at bytes %d to %d, and would be at %d to %d", is.Off, is.End(), will.Extent.Off, will.Extent.End())
 	case now.Table.Entries[i].Type != will.Type:
-		return fmt.Sprintf("on the target it is of type %s, and would be of %s", now.Table.Entries[i].Type, will.Type)
+		return speech.New("on the target it is of type %s, and would be of %s", now.Table.Entries[i].Type, will.Type)
 	}
-	return ""
+	return speech.Text{}
 }
 
 // noteLost names the target's parts that the new table does not have.
 func (p *Plan) noteLost(now *Present) {
 	for _, e := range now.Table.Entries {
 		if _, ok := p.place(e.Num); !ok && !e.Extended {
-			p.Notes = append(p.Notes, fmt.Sprintf("part %d of the target is not in the source: it will be lost", e.Num))
+			p.Notes = append(p.Notes, speech.New("part %d of the target is not in the source: it will be lost", e.Num))
 		}
 	}
 }
@@ -173,13 +173,13 @@ func (p *Plan) kept() extent.Set {
 	return extent.Of(kept...)
 }
 
-// KeptWords are the parts that stay, for people; "" where none does.
-func (p *Plan) KeptWords() string {
-	var words []string
+// KeptWords are the parts that stay, for people; nothing where none does.
+func (p *Plan) KeptWords() speech.Text {
+	var words []speech.Text
 	for _, num := range p.Stays {
-		words = append(words, fmt.Sprintf("part %d", num))
+		words = append(words, speech.New("part %d", num))
 	}
-	return strings.Join(words, ", ")
+	return speech.Join(words, ", ")
 }
 
 // A sparing writer leaves out the bytes that are to be kept: the places of an

@@ -13,6 +13,7 @@ import (
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 // Op is what a step does.
@@ -62,7 +63,7 @@ type Plan struct {
 	Device  string         `json:"device,omitempty"` // what the disk will be called: names by place follow
 	Guests  []GuestPart    `json:"guests,omitempty"` // parts that come from the second of two disks
 	Beside  *Beside        `json:"beside,omitempty"` // the other disk of the same system
-	Notes   []string       `json:"notes,omitempty"`
+	Notes   []speech.Text  `json:"notes,omitempty"`
 }
 
 // Target is what the plan says of the disk to be overwritten.
@@ -107,14 +108,14 @@ type Options struct {
 	NoVerify bool
 	Random   io.Reader // for new IDs
 	Stamp    *Stamp
-	Parts    []int       // only these are written; none = all
-	Keep     []int       // these stay as they are on the target
-	Present  *Present    // what the target holds, where Parts or Keep are given
-	Smaller  *Smaller    // of the source, where the target is smaller; nil = no part becomes smaller
-	Board    string      // that is to boot it; "" = nobody asks
-	Device   string      // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
-	Guests   []GuestPart // of a source that was merged of two
-	Notes    []string    // what is known of the source, as sentences
+	Parts    []int         // only these are written; none = all
+	Keep     []int         // these stay as they are on the target
+	Present  *Present      // what the target holds, where Parts or Keep are given
+	Smaller  *Smaller      // of the source, where the target is smaller; nil = no part becomes smaller
+	Board    string        // that is to boot it; "" = nobody asks
+	Device   string        // what the target will be called where it boots: "/dev/nvme0n1"; "" = as the source
+	Guests   []GuestPart   // of a source that was merged of two
+	Notes    []speech.Text // what is known of the source, as sentences
 }
 
 // A Refusal is a no before anything was written. Hint says what to do.
@@ -173,7 +174,7 @@ func (p *Plan) fit(o Options) error {
 	if h.Table.Kind == manifest.NoTable {
 		p.Table = h.Table
 		if missing := h.Size - p.Target.Size; missing > 0 {
-			return tooSmall(p.Target, missing, &layout.TooSmallError{Missing: missing})
+			return o.Smaller.tooSmall(p.Target, missing, &layout.TooSmallError{Missing: missing})
 		}
 		return nil
 	}
@@ -282,7 +283,7 @@ func (p *Plan) add(s Step) { p.Steps = append(p.Steps, s) }
 func (p *Plan) cut(part manifest.Part, dst extent.Extent) (src, to extent.Extent) {
 	n := min(part.Extent.Len, dst.Len)
 	src, to = part.Extent, extent.Extent{Off: dst.Off, Len: n}
-	if !p.smaller(part.Num) {
+	if l := p.shrinks(); l == nil || l.Part != part.Num {
 		src.Len = n
 	}
 	return src, to
@@ -291,12 +292,11 @@ func (p *Plan) cut(part manifest.Part, dst extent.Extent) (src, to extent.Extent
 // addShrink adds the step that makes a part smaller: before its blocks come, if
 // by plan, else behind them.
 func (p *Plan) addShrink() {
-	if p.Smaller == nil || !p.writes(p.Smaller.Part) {
-		return
-	}
-	if p.Smaller.from != nil {
+	switch l := p.shrinks(); {
+	case l == nil:
+	case l.from != nil:
 		p.Steps = slices.Insert(p.Steps, 1, p.shrinkStep())
-	} else {
+	default:
 		p.add(p.shrinkStep())
 	}
 }
@@ -356,7 +356,7 @@ func (p *Plan) Moved() int64 {
 // note tells what a person should know before agreeing.
 func (p *Plan) note(o Options) {
 	p.Notes = append(p.Notes, p.Head.Table.Notes...)
-	if words := LostWords(p.Head, p.Head.Unreadable); words != "" {
+	if words := LostWords(p.Head, p.Head.Unreadable); !words.IsZero() {
 		p.Notes = append(p.Notes, words)
 	}
 	p.Notes = append(p.Notes, o.Notes...)
@@ -365,22 +365,22 @@ func (p *Plan) note(o Options) {
 			continue
 		}
 		if part.Why != "" {
-			p.Notes = append(p.Notes, fmt.Sprintf("part %d: all bytes are copied: %s", part.Num, part.Why))
+			p.Notes = append(p.Notes, speech.New("part %d: all bytes are copied: %s", part.Num, part.Why))
 		}
 		if part.FS.Type == "" && part.Used < 0 && part.Content == manifest.Blocks {
-			p.Notes = append(p.Notes, fmt.Sprintf("part %d is not known before it is read: if it is ext2, ext3 or ext4, %s", part.Num, p.ifExt(part)))
+			p.Notes = append(p.Notes, speech.New("part %d is not known before it is read: if it is ext2, ext3 or ext4, %s", part.Num, p.ifExt(part)))
 		}
 		if part.FS.Dirty {
-			p.Notes = append(p.Notes, fmt.Sprintf("part %d was not cleanly unmounted: its journal is replayed on the target", part.Num))
+			p.Notes = append(p.Notes, speech.New("part %d was not cleanly unmounted: its journal is replayed on the target", part.Num))
 		}
 	}
-	if l := p.Smaller; l != nil && p.writes(l.Part) {
+	if l := p.shrinks(); l != nil {
 		p.Notes = append(p.Notes, l.words())
 	}
 	if p.Device != "" {
-		p.Notes = append(p.Notes, fmt.Sprintf("names of parts by place, as /dev/mmcblk0p2, become those of %s", p.Device))
+		p.Notes = append(p.Notes, speech.New("names of parts by place, as /dev/mmcblk0p2, become those of %s", p.Device))
 	}
-	if warning := oldWarning(p.Head.Parts); o.IDs == NewIDs && warning != "" {
+	if warning := oldWarning(p.Head.Parts); o.IDs == NewIDs && !warning.IsZero() {
 		p.Notes = append(p.Notes, warning)
 	}
 }

@@ -5,103 +5,164 @@ import (
 	"slices"
 	"strings"
 
+	"lifeboat/clone/disk"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
-// String is the plan as a person reads it before agreeing.
-func (p *Plan) String() string {
-	var b strings.Builder
-	line := func(word, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-13s%s\n", word, fmt.Sprintf(format, args...))
-	}
-	fmt.Fprintf(&b, "%s → %s\n", p.From, p.Target.Path)
-	line("source", "%s, %s", progress.Bytes(p.Head.Size), tableWords(p.Head.Table))
-	line("target", "%s", p.targetWords())
+// A sheet is a plan on paper: a title, and lines of a word and what it is about.
+type sheet struct {
+	// config
+	l speech.Language
+
+	// state
+	strings.Builder
+}
+
+func (s *sheet) title(t speech.Text) { fmt.Fprintf(s, "%s\n", t.In(s.l)) }
+
+func (s *sheet) line(word, about speech.Text) {
+	fmt.Fprintf(s, "  %-12s %s\n", word.In(s.l), about.In(s.l))
+}
+
+// commas makes one text of several.
+func commas(words ...speech.Text) speech.Text { return speech.Join(words, ", ") }
+
+// String is the plan in English.
+func (p *Plan) String() string { return p.In(speech.English) }
+
+// In is the plan as a person reads it before agreeing.
+func (p *Plan) In(l speech.Language) string {
+	s := sheet{l: l}
+	s.title(speech.Plain(p.From + " → " + p.Target.Path))
+	s.line(speech.New("source"), commas(speech.Plain(progress.Bytes(p.Head.Size)), tableWords(p.Head.Table)))
+	s.line(speech.New("target"), p.Target.words(p.KeptWords()))
 	for _, part := range p.Head.Parts {
-		line(fmt.Sprintf("part %d", part.Num), "%s", p.partWords(part))
+		s.line(speech.New("part %d", part.Num), p.partWords(part))
 	}
-	line("steps", "%s", p.stepWords())
+	s.line(speech.New("steps"), p.stepWords())
 	for _, c := range p.Changes {
-		line("new "+c.What, "%s → %s", c.Old, c.New)
+		s.line(c.title(), speech.Plain(c.Old+" → "+c.New))
 	}
 	for _, n := range p.Notes {
-		line("note", "%s", n)
+		s.line(speech.New("note"), n)
 	}
-	return b.String()
+	return s.String()
 }
 
-func tableWords(t manifest.Table) string {
+func (c Change) title() speech.Text {
+	if c.What == diskID {
+		return speech.New("new disk ID")
+	}
+	return speech.New("new %s", c.What)
+}
+
+func tableWords(t manifest.Table) speech.Text {
 	if t.Kind == manifest.NoTable {
-		return "no partition table"
+		return speech.New("no partition table")
 	}
-	return fmt.Sprintf("%s, disk ID %s", strings.ToUpper(string(t.Kind)), t.ID)
+	return speech.New("%s, disk ID %s", strings.ToUpper(string(t.Kind)), t.ID)
 }
 
-// targetWords are the target's, with what of it stays.
-func (p *Plan) targetWords() string {
-	words := p.Target.words()
-	if kept := p.KeptWords(); kept != "" {
-		words = strings.Replace(words, "all of it", "all but "+kept, 1)
-		words = strings.Replace(words, "what it holds", "all but "+kept, 1)
-	}
-	return words
-}
-
-func (t Target) words() string {
-	words := []string{progress.Bytes(t.Size)}
+// words are the target's; kept is what of it stays.
+func (t Target) words(kept speech.Text) speech.Text {
+	words := []speech.Text{speech.Plain(progress.Bytes(t.Size))}
 	if name := strings.TrimSpace(t.Model + " " + t.Serial); name != "" {
-		words = slices.Insert(words, 0, name)
+		words = slices.Insert(words, 0, speech.Plain(name))
 	}
 	switch {
-	case t.Holds == "blank":
-		words = append(words, "blank")
+	case t.Holds == disk.Blank:
+		words = append(words, HoldsWords(t.Holds))
+	case t.File && kept.IsZero():
+		words = append(words, speech.New("file; what it holds will be lost"))
 	case t.File:
-		words = append(words, "file; what it holds will be lost")
+		words = append(words, speech.New("file; all but %s will be lost", kept))
+	case kept.IsZero():
+		words = append(words, speech.New("holds %s: all of it will be lost", HoldsWords(t.Holds)))
 	default:
-		words = append(words, "holds "+t.Holds+": all of it will be lost")
+		words = append(words, speech.New("holds %s: all but %s will be lost", HoldsWords(t.Holds), kept))
 	}
-	return strings.Join(words, ", ")
+	return commas(words...)
 }
 
-func (p *Plan) partWords(part manifest.Part) string {
-	fs := part.FS.Type
-	if fs == "" {
-		fs = "not known yet"
+// HoldsWords are what a disk holds, as package disk says it, for people.
+func HoldsWords(holds string) speech.Text {
+	switch holds {
+	case disk.Blank:
+		return speech.New("blank")
+	case disk.Untold:
+		return speech.New("data without a table")
 	}
-	words := []string{fs}
+	return speech.Plain(holds) // the disk's ID
+}
+
+func (p *Plan) partWords(part manifest.Part) speech.Text {
+	words := []speech.Text{speech.Plain(part.FS.Type)}
+	if part.FS.Type == "" {
+		words[0] = speech.New("not known yet")
+	}
 	if part.FS.Label != "" {
-		words = append(words, fmt.Sprintf("%q", part.FS.Label))
+		words = append(words, speech.Plain(fmt.Sprintf("%q", part.FS.Label)))
 	}
 	size := progress.Bytes(part.Extent.Len)
 	if dst, ok := p.place(part.Num); ok && dst.Len != part.Extent.Len {
 		size += " → " + progress.Bytes(dst.Len)
 	}
-	words = append(words, size)
+	words = append(words, speech.Plain(size))
 	switch {
 	case slices.Contains(p.Stays, part.Num):
-		return size + ", stays as it is on the target"
+		return speech.New("%s, stays as it is on the target", size)
 	case slices.Contains(p.Empty, part.Num):
-		return size + ", left empty"
+		return speech.New("%s, left empty", size)
 	case part.Content == manifest.None:
-		words = append(words, "made anew")
+		words = append(words, speech.New("made anew"))
 	case part.Used >= 0:
-		words = append(words, progress.Bytes(part.Used)+" in use")
+		words = append(words, speech.New("%s in use", progress.Bytes(part.Used)))
 	}
-	return strings.Join(words, ", ")
+	return commas(words...)
 }
 
 // stepWords tells the steps in one line, each word once.
-func (p *Plan) stepWords() string {
-	var words []string
+func (p *Plan) stepWords() speech.Text {
+	var words []speech.Text
+	var told []Op
 	for _, s := range p.Steps {
-		if !slices.Contains(words, string(s.Op)) {
-			words = append(words, string(s.Op))
+		if slices.Contains(told, s.Op) {
+			continue
+		}
+		told = append(told, s.Op)
+		if moved := p.Moved(); s.Op == Move && moved >= 0 {
+			words = append(words, speech.New("copy %s", progress.Bytes(moved)))
+		} else {
+			words = append(words, s.Op.words())
 		}
 	}
-	text := strings.Join(words, ", ")
-	if moved := p.Moved(); moved >= 0 {
-		text = strings.Replace(text, string(Move), "copy "+progress.Bytes(moved), 1)
+	return commas(words...)
+}
+
+func (o Op) words() speech.Text {
+	switch o {
+	case Wipe:
+		return speech.New("wipe")
+	case Move:
+		return speech.New("copy")
+	case Shrink:
+		return speech.New("shrink")
+	case Swap:
+		return speech.New("swap")
+	case Verify:
+		return speech.New("verify")
+	case Check:
+		return speech.New("check")
+	case Resize:
+		return speech.New("resize")
+	case Identity:
+		return speech.New("identity")
+	case BootArea:
+		return speech.New("boot area")
+	case Table:
+		return speech.New("table")
 	}
-	return text
+	panic("BUG: a step of an unknown kind: " + string(o))
 }

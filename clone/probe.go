@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
@@ -43,8 +44,9 @@ func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
 	if err != nil {
 		return nil, fmt.Errorf("partition table: %w", err)
 	}
-	if len(head.Parts) > 0 && sameTable(table, head.Table) {
-		return &head, nil // what lies beside the image is of this image
+	if sameTable(table, head.Table) && sameParts(head.Parts, partsOf(table, head.Size)) {
+		// What lies beside the image is of this image.
+		return &head, confirmEmpty(ctx, s, &head)
 	}
 	head.Version, head.Table, head.Board, head.Areas = manifest.Version, table, "", nil
 	head.Parts = partsOf(head.Table, head.Size)
@@ -58,7 +60,27 @@ func Probe(ctx context.Context, s Source) (*manifest.Head, error) {
 			return nil, errors.New("it has no partition table, and does not say how large it is")
 		}
 	}
-	return &head, probeParts(ctx, s, &head)
+	return &head, probeParts(ctx, s, head.Parts)
+}
+
+// sameParts tells whether a head's parts are those of its table.
+func sameParts(said, are []manifest.Part) bool {
+	return slices.EqualFunc(said, are, func(a, b manifest.Part) bool { return a.Num == b.Num && a.Extent == b.Extent })
+}
+
+// confirmEmpty looks at the parts of which a head says that nothing is to be
+// copied. All else that it says of a part costs no bytes, were it wrong.
+func confirmEmpty(ctx context.Context, s Source, head *manifest.Head) error {
+	head.Parts = slices.Clone(head.Parts)
+	for i := range head.Parts {
+		if p := &head.Parts[i]; p.Content != manifest.Blocks {
+			p.Content, p.FS = manifest.Blocks, manifest.FS{}
+			if err := probeParts(ctx, s, head.Parts[i:i+1]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // peekTable reads the table from the front of a stream. Each logical part of an
@@ -94,17 +116,17 @@ func endOf(parts []manifest.Part) int64 {
 }
 
 // probeParts looks at the first bytes of each part, in one pass.
-func probeParts(ctx context.Context, s Source, head *manifest.Head) error {
+func probeParts(ctx context.Context, s Source, parts []manifest.Part) error {
 	var fronts extent.Set
-	for _, p := range head.Parts {
+	for _, p := range parts {
 		fronts = fronts.Union(extent.Of(extent.Extent{Off: p.Extent.Off, Len: min(partFront, p.Extent.Len)}))
 	}
 	seen, err := peek(ctx, s, fronts)
 	if err != nil {
 		return err
 	}
-	for i := range head.Parts {
-		p := &head.Parts[i]
+	for i := range parts {
+		p := &parts[i]
 		if !seen.have.Contains(extent.Extent{Off: p.Extent.Off, Len: min(partFront, p.Extent.Len)}) {
 			continue // too far inside of a stream
 		}

@@ -12,6 +12,7 @@ import (
 	"lifeboat/clone/identity"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // A Change is an ID that becomes another one.
@@ -24,6 +25,9 @@ type Change struct {
 	Twin bool `json:"twin,omitempty"`
 }
 
+// diskID is the What of a change of the disk's own ID.
+const diskID = "disk ID"
+
 // rename gives the target an identity of its own, if that is wanted. Parts that
 // come from a second disk have a new PARTUUID in any case.
 func (p *Plan) rename(o Options) error {
@@ -35,7 +39,7 @@ func (p *Plan) rename(o Options) error {
 			return fmt.Errorf("new disk ID: %w", err)
 		}
 		if table.ID != p.Table.ID {
-			p.Changes = append(p.Changes, Change{What: "disk ID", Old: p.Table.ID, New: table.ID})
+			p.Changes = append(p.Changes, Change{What: diskID, Old: p.Table.ID, New: table.ID})
 		}
 		p.Table = table
 	}
@@ -137,17 +141,17 @@ func (p *Plan) newID(part int) (string, bool) {
 }
 
 // oldWarning names what cannot be given a new ID.
-func oldWarning(parts []manifest.Part) string {
-	var kept []string
+func oldWarning(parts []manifest.Part) speech.Text {
+	var kept []speech.Text
 	for _, p := range parts {
 		if p.FS.UUID != "" && !renamable(p) {
-			kept = append(kept, fmt.Sprintf("part %d (%s)", p.Num, p.FS.Type))
+			kept = append(kept, speech.New("part %d (%s)", p.Num, p.FS.Type))
 		}
 	}
 	if len(kept) == 0 {
-		return ""
+		return speech.Text{}
 	}
-	return "the UUID stays in " + strings.Join(kept, ", ") + ": do not mount both disks at once"
+	return speech.New("the UUID stays in %s: do not mount both disks at once", speech.Join(kept, ", "))
 }
 
 // renamed is all that the files are to be told: new IDs, and names by place of

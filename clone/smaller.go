@@ -1,6 +1,7 @@
 package clone
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 // The ways in which a part becomes smaller.
@@ -30,20 +32,34 @@ type Smaller struct {
 	why   string // why it cannot be made smaller
 	facts *fit.Facts
 	from  io.ReaderAt // the part, where it can be read at any place
+	tried *fit.Parker // made smaller in memory; nil = it was not, or is used up
 }
 
 // LookSmaller looks at the part that gives room where a target is too small:
 // Options.Smaller. now reads the disk of a source that changes while it is read,
 // else it is nil. It writes nothing.
 func (r Runner) LookSmaller(ctx context.Context, s Source, h *manifest.Head, grow int, now io.ReaderAt) (*Smaller, error) {
-	num, _ := (&Plan{Head: h}).growing(Options{Grow: grow})
+	if stream, ok := s.(*Stream); ok {
+		if err := stream.reach(ctx, h, r.Memory); err != nil {
+			return nil, err
+		}
+	}
+	num, slide := (&Plan{Head: h}).growing(Options{Grow: grow})
 	part, ok := h.Part(num)
-	if !ok || h.Table.Kind == manifest.NoTable {
-		return nil, nil
+	if !ok {
+		return unfit(h, slide), nil
 	}
 	l := &Smaller{Part: num, Way: Park}
+	if h.Table.Kind == manifest.NoTable {
+		l.why = "it has no partition table"
+	} else {
+		l.why = r.noFuse()
+	}
+	if l.why != "" {
+		return l, nil
+	}
 	facts, err := l.survey(ctx, s, *part, now)
-	if err == nil && r.Fuse != nil {
+	if err == nil {
 		err = facts.Supported(ctx, filesystem.ExecBound)
 	}
 	var no *fit.RefusedError
@@ -54,12 +70,33 @@ func (r Runner) LookSmaller(ctx context.Context, s Source, h *manifest.Head, gro
 	case err != nil:
 		return nil, fmt.Errorf("part %d: %w", num, err)
 	}
-	if err := fit.CanServe(fit.Options{OpenFuse: r.Fuse}); err != nil {
-		l.why = fmt.Sprintf("that needs root, and a kernel with FUSE (%v)", err)
-		return l, nil
-	}
 	l.facts, l.Min = facts, fit.Need(facts, part.Extent.Len).Min
 	return l, nil
+}
+
+// unfit says of a disk that no part of it gives room: only the last one could,
+// swap behind it aside.
+func unfit(h *manifest.Head, slide []int) *Smaller {
+	last, ok := h.Part(layout.Last(h.Table, slide))
+	if !ok {
+		return nil
+	}
+	l := &Smaller{Part: last.Num, why: last.Why}
+	if l.why == "" {
+		l.why = "only ext2, ext3 and ext4 are, and it is " + cmp.Or(last.FS.Type, "something else")
+	}
+	return l
+}
+
+// noFuse says why no device can be served here; "" = it can.
+func (r Runner) noFuse() string {
+	if r.Fuse == nil {
+		return "that needs FUSE"
+	}
+	if err := fit.CanServe(r.Fuse); err != nil {
+		return fmt.Sprintf("that needs root, and a kernel with FUSE (%v)", err)
+	}
+	return ""
 }
 
 // survey reads the facts in the way in which the source can be read.
@@ -81,7 +118,7 @@ func (l *Smaller) survey(ctx context.Context, s Source, part manifest.Part, now 
 		return nil, err
 	}
 	if !seen.have.Contains(front) {
-		return nil, &fit.RefusedError{Reason: fit.Scattered, Why: "this source can be read only once, and the part lies too far inside of it: save it to a file first"}
+		return nil, &fit.RefusedError{Reason: fit.Scattered, Why: "this source is read once, and more lies before the part than the memory here can hold: save it to a file first"}
 	}
 	head := make([]byte, front.Len)
 	if _, err := seen.ReadAt(head, front.Off); err != nil {
@@ -127,7 +164,11 @@ func (l *Smaller) tooSmall(t Target, missing int64, err error) error {
 	switch {
 	case l == nil:
 	case l.facts == nil:
-		err = fmt.Errorf("%w (part %d cannot be made smaller: %s)", err, l.Part, l.why)
+		title := "the disk"
+		if l.Part > 0 {
+			title = fmt.Sprintf("part %d, which could give room,", l.Part)
+		}
+		err = fmt.Errorf("%w (%s cannot be made smaller: %s)", err, title, l.why)
 	default:
 		if need := fit.Need(l.facts, l.Min-missing); need.MissingInodes > 0 && need.MissingBytes == 0 {
 			return l.tooManyFiles(t, need, l.Min-missing)
@@ -148,18 +189,21 @@ func (p *Plan) shrinkStep() Step {
 	return Step{Op: Shrink, Part: part.Num, Src: part.Extent, Dst: dst, Note: p.Smaller.Way}
 }
 
-// words tell a person what it means.
-func (l *Smaller) words() string {
-	text := fmt.Sprintf("part %d becomes smaller: its content needs %s", l.Part, progress.Bytes(l.Min))
-	if l.Way == Park {
-		return text + "; the source is read once, so that this is known by a rule, and exactly only near the end"
+// shrinks is the part that becomes smaller and is written; nil = none.
+func (p *Plan) shrinks() *Smaller {
+	if p.Smaller == nil || !p.writes(p.Smaller.Part) {
+		return nil
 	}
-	return text
+	return p.Smaller
 }
 
-// smaller tells whether the plan makes this part smaller.
-func (p *Plan) smaller(num int) bool {
-	return p.Smaller != nil && p.Smaller.Part == num && p.writes(num)
+// words tell a person what it means.
+func (l *Smaller) words() speech.Text {
+	need := progress.Bytes(l.Min)
+	if l.Way == Park {
+		return speech.New("part %d becomes smaller: its content needs %s; the source is read once, so that this is known by a rule, and exactly only near the end", l.Part, need)
+	}
+	return speech.New("part %d becomes smaller: its content needs %s", l.Part, need)
 }
 
 // Try makes the part smaller in memory, before anything is written: it says
@@ -167,23 +211,24 @@ func (p *Plan) smaller(num int) bool {
 // be read only once, and where the metadata are many, the rule must do, which was
 // never seen to promise too much.
 func (r Runner) Try(ctx context.Context, p *Plan) error {
-	l := p.Smaller
-	if l == nil || l.from == nil || !p.smaller(l.Part) {
+	l := p.shrinks()
+	if l == nil || l.from == nil {
 		return nil
 	}
 	dst, _ := p.place(l.Part)
 	r.Meter.Phase(fmt.Sprintf("try part %d", l.Part), -1)
-	err := fit.Trial(ctx, r.fitOptions(l, nil, dst.Len))
+	tried, err := fit.Trial(ctx, r.fitOptions(l, nil, dst.Len), r.Memory)
 	var small *fit.NoRoomError
 	switch {
 	case errors.As(err, &small):
 		return refuse("take a larger card", "%s is too small for part %d: %w", p.Target.Path, l.Part, err)
 	case errors.Is(err, fit.ErrNotTried):
-		p.Notes = append(p.Notes, fmt.Sprintf("part %d was not tried beforehand: %v", l.Part, err))
+		p.Notes = append(p.Notes, speech.New("part %d was not tried beforehand (%v): that it fits is known by a rule, and exactly only when it is done", l.Part, err))
 		return nil
 	case err != nil:
 		return fmt.Errorf("try to make part %d smaller: %w", l.Part, err)
 	}
+	l.tried = tried
 	return nil
 }
 

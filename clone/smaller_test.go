@@ -98,6 +98,8 @@ type squeezing struct {
 	look clone.Source // what is looked at beforehand
 	now  io.ReaderAt  // for a source that moves
 	head *manifest.Head
+	bare bool // without FUSE
+	most int64
 	to   string
 	o    clone.Options
 	logf func(format string, args ...any)
@@ -110,7 +112,10 @@ func (s squeezing) run(ctx context.Context, tb testing.TB) (*clone.Plan, *clone.
 	if err != nil {
 		tb.Fatal(err)
 	}
-	run := clone.Runner{Tools: filesystem.Tools{Run: filesystem.Exec}, Logf: s.logf, Clock: time.Now, Fuse: sys.OpenFuse}
+	run := clone.Runner{Tools: filesystem.Tools{Run: filesystem.Exec}, Logf: s.logf, Clock: time.Now, Fuse: sys.OpenFuse, Memory: s.most}
+	if s.bare {
+		run.Fuse = nil
+	}
 	s.o.Random = rand.Reader
 	if s.o.Smaller, err = run.LookSmaller(ctx, s.look, s.head, clone.GrowLast, s.now); err != nil {
 		return nil, nil, err
@@ -158,17 +163,23 @@ func TestRestoreSmaller(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !report.Verified {
-					t.Error("it was not verified")
-				}
-				fixture.Check(t, s.to)
-				same(t, want, trees(t, s.to, 2))
+				s.judge(t, report, want)
 				if most := src.Used().Bytes()*105/100 + 4<<20; report.Written > most {
 					t.Errorf("%d bytes were written for %d in use", report.Written, src.Used().Bytes())
 				}
 			})
 		}
 	}
+}
+
+// judge holds that the target is verified and clean, and has the files.
+func (s squeezing) judge(t *testing.T, report *clone.Report, want map[string]string) {
+	t.Helper()
+	if !report.Verified {
+		t.Error("it was not verified")
+	}
+	fixture.Check(t, s.to)
+	same(t, want, trees(t, s.to, 2))
 }
 
 // trees are the lines of tree, and one for each folder.
@@ -348,4 +359,19 @@ func TestSmallerRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSmallerWithoutFUSE holds that a runner that cannot serve a device refuses,
+// and says so.
+func TestSmallerWithoutFUSE(t *testing.T) {
+	t.Parallel()
+	src := blocksOf(t, fixture.Card(t, "pi-mbr-fat-ext4"))
+	s := ways(src)["planned"]
+	s.bare, s.to = true, fixture.Sparse(t, "small.img", src.Head().Size-1<<20)
+	_, _, err := s.run(t.Context(), t)
+	var no *clone.Refusal
+	if !errors.As(err, &no) || !strings.Contains(err.Error(), "needs FUSE") {
+		t.Errorf("got %v, want a refusal that names FUSE", err)
+	}
+	untouched(t, s.to)
 }

@@ -54,23 +54,30 @@ func (t fitTarget) Sync(ctx context.Context) error { return t.sync(ctx) }
 type squeeze struct {
 	part   int
 	dst    extent.Extent
+	to     fit.Target
 	parker *fit.Parker
 	plan   bool // its blocks go to where the parker's plan says
+	tried  bool // what the programs make is in the parker's memory
 }
 
-// squeeze begins to make a part smaller: its old superblock goes.
-func (e *execution) squeeze(ctx context.Context) error {
-	l := e.plan.Smaller
-	if l == nil || !e.plan.smaller(l.Part) {
+// squeeze begins to make a part smaller: its old superblock goes, where that is
+// not left to what was tried.
+func (e *execution) squeeze(ctx context.Context) (err error) {
+	l := e.plan.shrinks()
+	if l == nil {
 		return nil
 	}
 	dst, _ := e.plan.place(l.Part)
-	parker, err := fit.New(e.fitOptions(l, fitTarget{e.fill, dst, e.target.Sync}, dst.Len))
-	if err != nil {
+	q := &squeeze{part: l.Part, dst: dst, to: fitTarget{e.fill, dst, e.target.Sync}, plan: l.from != nil}
+	q.parker, q.tried, l.tried = l.tried, l.tried != nil, nil
+	e.fill.squeeze = q
+	if q.tried {
+		return nil
+	}
+	if q.parker, err = fit.New(e.fitOptions(l, q.to, dst.Len)); err != nil {
 		return err
 	}
-	e.fill.squeeze = &squeeze{l.Part, dst, parker, l.from != nil}
-	return parker.Start(ctx)
+	return q.parker.Start(ctx)
 }
 
 // shrink lets the real programs make the file system smaller. By plan that is
@@ -78,10 +85,7 @@ func (e *execution) squeeze(ctx context.Context) error {
 func (e *execution) shrink(ctx context.Context, s Step) error {
 	e.Meter.Phase(describe(s), -1)
 	q := e.fill.squeeze
-	if err := q.parker.Shrink(ctx); err != nil {
-		return err
-	}
-	if err := q.parker.Settle(ctx); err != nil {
+	if err := q.shrink(ctx); err != nil {
 		return err
 	}
 	if q.plan {
@@ -90,6 +94,16 @@ func (e *execution) shrink(ctx context.Context, s Step) error {
 	}
 	e.report.Used = e.fill.usedBytes(q)
 	return q.parker.Finish(ctx)
+}
+
+func (q *squeeze) shrink(ctx context.Context) error {
+	if q.tried {
+		return q.parker.Carry(ctx, q.to)
+	}
+	if err := q.parker.Shrink(ctx); err != nil {
+		return err
+	}
+	return q.parker.Settle(ctx)
 }
 
 // usedBytes are those that the target has in use: of a part that was parked, more

@@ -9,11 +9,12 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
-// keepMost bounds the bytes that a Stream keeps of its front: enough for a table
-// and the head of the first part, and little for a board with 256 MiB.
-const keepMost = 16 << 20
+// keepLittle is what a Stream keeps of its front, bytes: enough for a table and
+// the head of the first part, and little for a board with 256 MiB.
+const keepLittle = 16 << 20
 
 // A Stream is a source that can be read only once, such as a pipe. What Probe
 // looks at of its front is kept, and given again in the one pass. Parts that lie
@@ -23,7 +24,8 @@ type Stream struct {
 	s Source
 
 	// state
-	pass  Pass // over all of it; nil = not begun
+	most  int64 // bytes of data that may be kept
+	pass  Pass  // over all of it; nil = not begun
 	kept  []extent.Record
 	held  int64 // bytes of data in kept
 	seen  int64 // where what was read ends
@@ -35,7 +37,7 @@ type Stream struct {
 var _ Source = (*Stream)(nil)
 
 // NewStream takes over s, of which one pass is opened at most. Close closes it.
-func NewStream(s Source) *Stream { return &Stream{s: s} }
+func NewStream(s Source) *Stream { return &Stream{s: s, most: keepLittle} }
 
 // Head is what the stream says of itself: mostly nothing.
 func (s *Stream) Head() *manifest.Head { return s.s.Head() }
@@ -64,7 +66,7 @@ func (s *Stream) look(ctx context.Context, want extent.Set) (*peeked, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
-	for s.seen < want.Bounds().End() && s.held < keepMost && s.ended == nil {
+	for s.seen < want.Bounds().End() && s.held < s.most && s.ended == nil {
 		rec, err := s.next(ctx)
 		if err != nil {
 			s.ended = err
@@ -82,6 +84,16 @@ func (s *Stream) look(ctx context.Context, want extent.Set) (*peeked, error) {
 		p.put(rec)
 	}
 	return p, nil
+}
+
+// reach lets more of the front be kept, and completes the head with the parts
+// that this brings into view.
+func (s *Stream) reach(ctx context.Context, h *manifest.Head, most int64) error {
+	if most <= s.most {
+		return nil
+	}
+	s.most = most
+	return probeParts(ctx, s, h.Parts)
 }
 
 // next reads a record.
@@ -167,9 +179,9 @@ func (p *streamPass) Tail() *manifest.Tail { return p.s.pass.Tail() }
 func (p *streamPass) Close() error { return p.s.pass.Close() }
 
 // ifExt is what happens to a part that is not known yet, should it be ext.
-func (p *Plan) ifExt(part manifest.Part) string {
+func (p *Plan) ifExt(part manifest.Part) speech.Text {
 	if dst, ok := p.place(part.Num); ok && dst.Len > part.Extent.Len {
-		return "it is checked, and grows"
+		return speech.New("it is checked, and grows")
 	}
-	return "it is checked"
+	return speech.New("it is checked")
 }

@@ -8,13 +8,10 @@ import (
 	"lifeboat/boards"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
+	"lifeboat/clone/filesystem/swap"
 	"lifeboat/clone/fit"
 	"lifeboat/clone/manifest"
 )
-
-// swapHeader is what is kept of a swap part: its header lies in the first page,
-// which is 64 KiB at most (Linux, mm/swapfile.c: a page of any architecture).
-const swapHeader = 64 << 10
 
 // survey looks at all of a readable disk: its table, what lies in its parts,
 // and which bytes are in use. It reads metadata only.
@@ -29,6 +26,22 @@ func survey(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, erro
 	}
 	// An image is to be written back by any tool, and so holds the table itself.
 	return head, used.Union(table.Own), nil
+}
+
+// voidOf is what the disk's parts have in use and hold nothing in.
+func voidOf(r io.ReaderAt, head *manifest.Head) (extent.Set, error) {
+	var void extent.Set
+	for _, p := range head.Parts {
+		if p.Content != manifest.Blocks || p.Why != "" {
+			continue
+		}
+		in, err := filesystem.Void(io.NewSectionReader(r, p.Extent.Off, p.Extent.Len), p.Extent.Len, p.FS)
+		if err != nil {
+			return nil, fmt.Errorf("part %d: %w", p.Num, unreadable(err, at(p.Title())))
+		}
+		void = void.Union(in.Shift(p.Extent.Off).Clip(p.Extent))
+	}
+	return void, nil
 }
 
 // surveyTable is survey for a disk whose table is known, and need not be on it.
@@ -65,7 +78,7 @@ func surveyPart(r io.ReaderAt, p *manifest.Part) (extent.Set, error) {
 	p.FS = fs
 	if fs.Type == "swap" {
 		// The first pages hold UUID and label: a bare image is enough to make it anew.
-		used := extent.Of(extent.Extent{Off: p.Extent.Off, Len: min(swapHeader, p.Extent.Len)})
+		used := extent.Of(extent.Extent{Off: p.Extent.Off, Len: min(swap.MaxPage, p.Extent.Len)})
 		p.Content, p.Used = manifest.None, used.Bytes()
 		return used, nil
 	}

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 // An UnreadableError says which bytes of a source cannot be read, and where they
@@ -73,44 +73,51 @@ func readTable(r io.ReaderAt, size, sector int64) (manifest.Table, error) {
 	case len(lost) == 0 || err == nil && table.Kind == manifest.GPT:
 		return table, nil
 	}
-	note := fmt.Sprintf("its partition table cannot be read (%s): the disk counts as one part", ranges(lost))
-	return manifest.Table{Notes: []string{note}}, nil
+	note := speech.New("its partition table cannot be read (%s): the disk counts as one part", ranges(lost))
+	return manifest.Table{Notes: []speech.Text{note}}, nil
 }
 
 // mapLost says why all bytes of a part count, where a look at it met bytes that
 // cannot be read.
 func mapLost(lost extent.Set) string {
-	return "what it has in use cannot be seen: " + ranges(lost) + " of the disk cannot be read"
+	return "what it has in use cannot be seen: " + ranges(lost).String() + " of the disk cannot be read"
 }
 
 // ranges is a set as words.
-func ranges(s extent.Set) string {
-	text := fmt.Sprintf("bytes %d to %d", s[0].Off, s[0].End())
+func ranges(s extent.Set) speech.Text {
 	if len(s) > 1 {
-		text += fmt.Sprintf(" and %d more places", len(s)-1)
+		return speech.New("bytes %d to %d and %d more places", s[0].Off, s[0].End(), len(s)-1)
 	}
-	return text
+	return speech.New("bytes %d to %d", s[0].Off, s[0].End())
 }
 
-// LostWords says how many bytes could not be read, and where they lie: "" where
-// there are none.
-func LostWords(h *manifest.Head, lost extent.Set) string {
+// LostWords says how many bytes could not be read, and where they lie: nothing
+// where there are none.
+func LostWords(h *manifest.Head, lost extent.Set) speech.Text {
 	if len(lost) == 0 {
-		return ""
+		return speech.Text{}
 	}
-	var places []string
-	tell := func(place string, lost extent.Set) {
+	var places []speech.Text
+	tell := func(place speech.Text, lost extent.Set) {
 		if len(lost) > 0 {
-			places = append(places, fmt.Sprintf("%s: %s, %s", place, progress.Bytes(lost.Bytes()), ranges(lost)))
+			places = append(places, speech.Join([]speech.Text{place, commas(speech.Plain(progress.Bytes(lost.Bytes())), ranges(lost))}, ": "))
 		}
 	}
 	outside := lost
 	for _, p := range h.Parts {
-		tell(p.Title(), lost.Clip(p.Extent))
+		tell(title(p), lost.Clip(p.Extent))
 		outside = outside.Subtract(extent.Of(p.Extent))
 	}
-	tell("outside of parts", outside)
-	return fmt.Sprintf("%d bytes of the disk could not be read, and are zeros (%s)", lost.Bytes(), strings.Join(places, "; "))
+	tell(speech.New("outside of parts"), outside)
+	return speech.New("%d bytes of the disk could not be read, and are zeros (%s)", lost.Bytes(), speech.Join(places, "; "))
+}
+
+// title is what a part is called in a sentence.
+func title(p manifest.Part) speech.Text {
+	if p.Num == 0 {
+		return speech.New("the disk")
+	}
+	return speech.New("part %d", p.Num)
 }
 
 // withLost adds to a tail what the head knew to be unreadable.

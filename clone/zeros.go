@@ -7,12 +7,13 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/progress"
 )
 
 // layZeros writes the zeros that are in use. The maps that tell are those that
 // now lie on the target, seen with the zeros that came in place; a part whose
 // map cannot be read is all in use.
-func (f *filler) layZeros(ctx context.Context, p *Plan) error {
+func (f *filler) layZeros(ctx context.Context, p *Plan, m *progress.Meter) error {
 	var must, lie extent.Set
 	for _, m := range f.moves {
 		came := f.zeros.Clip(m.Dst)
@@ -35,6 +36,7 @@ func (f *filler) layZeros(ctx context.Context, p *Plan) error {
 		if err := f.zero(ctx, e); err != nil {
 			return err
 		}
+		m.Add(e.Len)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"lifeboat/boards"
+	"lifeboat/internal/atomicfile"
 )
 
 // Netboot makes the folder dir, to be served by TFTP: what the Raspberry Pi's
@@ -53,7 +54,7 @@ func (c *content) netboot(ctx context.Context, dir string) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(temp))
 	}
-	return syncFolder(filepath.Dir(dir))
+	return atomicfile.SyncDir(filepath.Dir(dir))
 }
 
 // fill writes all files into a folder, and syncs each.
@@ -92,14 +93,6 @@ func write(ctx context.Context, r *os.Root, i item) error {
 		err = fmt.Errorf("it has %d bytes and had %d", n, i.size)
 	}
 	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // script is what U-Boot runs after it got its address: kernel, archive, and the

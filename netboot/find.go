@@ -18,7 +18,7 @@ var ErrNoJob = errors.New("no job for this board")
 type Found struct {
 	Job    *Job
 	URL    string // of the job file
-	Signed bool   // by a key of Trust.Keys, and it says by digest which image it means
+	Signed bool   // by a key of Trust.Keys, and it is Pinned
 	By     string // who signed it: key ID and trusted comment
 	Obey   bool   // without asking a person: Signed, or Trust.Network
 	Why    string // why not Signed: a sentence for whoever is asked

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"aead.dev/minisign"
 )
 
 // JobVersion is the version of the job file that this program reads.
@@ -38,11 +40,12 @@ type Boards struct {
 	Model  []string `toml:"model"` // the model's name, or one of the device tree's "compatible"
 }
 
-// Source is the image.
+// Source is the image, or a snapshot: REPO@latest.
 type Source struct {
-	URL     string `toml:"url"`            // may be relative to the place of the job
-	SHA256  string `toml:"sha256"`         // of the file as stored, in hex; "" = not given
-	Content string `toml:"content_sha256"` // of the disk's bytes in it, unpacked; "" = not given
+	URL      string   `toml:"url"`            // may be relative to the place of the job
+	SHA256   string   `toml:"sha256"`         // of the file as stored, in hex; "" = not given
+	Content  string   `toml:"content_sha256"` // of the disk's bytes in it, unpacked; "" = not given
+	SignedBy []string `toml:"signed_by"`      // a snapshot's: minisign public keys, "RWQ…", one of which signed it
 }
 
 // Target is the rule that chooses the disk which is overwritten.
@@ -110,6 +113,7 @@ func (j *Job) check() error {
 		checkURL(j.Source.URL),
 		checkHex("source.sha256", j.Source.SHA256),
 		checkHex("source.content_sha256", j.Source.Content),
+		j.Source.checkKeys(),
 		oneOf("target.slot", j.Target.Slot, append(Slots(), "")...),
 		checkHolds(j.Target.Holds),
 		oneOf("restore.ids", j.Restore.IDs, "keep", "new"),
@@ -144,6 +148,21 @@ func checkURL(s string) error {
 func checkHex(key, s string) error {
 	if s != "" && (len(s) != 64 || strings.Trim(s, "0123456789abcdef") != "") {
 		return fmt.Errorf("%s %q: not 64 hex digits", key, shorten(s))
+	}
+	return nil
+}
+
+// checkKeys refuses what is no key, and a digest beside keys: images have the
+// one, snapshots the other.
+func (s Source) checkKeys() error {
+	if len(s.SignedBy) > 0 && (s.SHA256 != "" || s.Content != "") {
+		return errors.New("source.signed_by is for a snapshot, and a digest for an image: one of them")
+	}
+	for _, text := range s.SignedBy {
+		var k minisign.PublicKey
+		if err := k.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("source.signed_by %q: not a minisign public key", shorten(text))
+		}
 	}
 	return nil
 }
@@ -195,9 +214,12 @@ func shorten(s string) string {
 	return s
 }
 
-// Pinned tells whether the job says by digest which image it means. Without
-// that a signature says nothing about what will be on the disk.
-func (j *Job) Pinned() bool { return j.Source.SHA256 != "" || j.Source.Content != "" }
+// Pinned tells whether the job says by digest which image it means, or by whom
+// the snapshot must be signed. Without that its own signature says nothing about
+// what will be on the disk.
+func (j *Job) Pinned() bool {
+	return j.Source.SHA256 != "" || j.Source.Content != "" || len(j.Source.SignedBy) > 0
+}
 
 // Image is the place of the image, as seen from the place of the job: a URL, or
 // a path where the job came from a file.

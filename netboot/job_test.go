@@ -11,6 +11,9 @@ import (
 
 const digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
+// key is a minisign public key.
+const key = "RWRDG/ka7+eGROOZ85KhJk7bJxXhZhdlbdqNqrb0otTIQtlzhVpm0109"
+
 const whole = `
 version = 1
 id = "lab-2026-11"
@@ -58,6 +61,9 @@ func TestParseJob(t *testing.T) {
 	if j.Restore != (netboot.Settings{IDs: "keep", Verify: true}) || j.After.Action != "reboot" || j.Pinned() {
 		t.Errorf("what is not said: got %+v", j)
 	}
+	if j, err = netboot.ParseJob([]byte(least + "signed_by = [\"" + key + "\"]\n")); err != nil || !j.Pinned() {
+		t.Errorf("a snapshot by its signer: got %+v, %v", j, err)
+	}
 }
 
 func TestParseJobRefuses(t *testing.T) {
@@ -74,6 +80,8 @@ func TestParseJobRefuses(t *testing.T) {
 		{`"x.img"`, `"file:///etc/shadow"`, `scheme "file" is not known`},
 		{`"x.img"`, `"http://a b/"`, "source.url"},
 		{`url`, "sha256 = \"abc\"\nurl", "not 64 hex digits"},
+		{`url`, "signed_by = [\"RWQabc\"]\nurl", `signed_by "RWQabc": not a minisign public key`},
+		{`url`, "signed_by = [\"" + key + "\"]\nsha256 = \"" + digest + "\"\nurl", "one of them"},
 		{"[source]", "[target]\nslot = \"floppy\"\n[source]", `target.slot "floppy" is not known`},
 		{"[source]", "[target]\nmin_size = \"8 bananas\"\n[source]", "8 bananas"},
 		{"[source]", "[target]\nmin_size = -8\n[source]", "negative"},

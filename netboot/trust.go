@@ -38,7 +38,7 @@ func (t Trust) Judge(data, sig []byte) (*Found, error) {
 		return nil, err
 	}
 	if f.By != "" && !f.Job.Pinned() {
-		f.Why = "the job is signed, but does not say by digest which image it means: whoever sits in the network could put another in its place"
+		f.Why = "the job is signed, but does not say by digest which image it means, nor who signs the snapshot: whoever sits in the network could put another in its place"
 	}
 	f.Signed = f.By != "" && f.Why == ""
 	f.Obey = f.Obey || f.Signed
@@ -89,7 +89,7 @@ func SignJob(data, key []byte, password string) ([]byte, error) {
 		return nil, err
 	}
 	if !job.Pinned() {
-		return nil, errors.New("a signed job needs source.sha256 or source.content_sha256: the signature would say nothing about the image")
+		return nil, errors.New("a signed job needs source.sha256, source.content_sha256, or for a snapshot source.signed_by: the signature would say nothing about the image")
 	}
 	var k minisign.PrivateKey
 	if minisign.IsEncrypted(key) {

@@ -49,9 +49,10 @@ echo >>"$root/etc/machine-id"
 echo "$nonce" >"$root/etc/nonce"
 sed -i 's/^root:[^:]*:/root::/' "$root/etc/shadow"
 mkdir -p "$root/boot/firmware"
+# On a slow host udev may need longer than systemd's 90 s for an emulated disk.
 cat >"$root/etc/fstab" <<END
 proc            /proc           proc    defaults          0       0
-PARTUUID=$disk_id-01  /boot/firmware  vfat    defaults          0       2
+PARTUUID=$disk_id-01  /boot/firmware  vfat    defaults,x-systemd.device-timeout=15min  0       2
 PARTUUID=$disk_id-02  /               ext4    defaults,noatime  0       1
 END
 

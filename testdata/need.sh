@@ -38,7 +38,7 @@ guests="user-mode-linux uml-utilities e2fsck-static"
 # loopback; see keep_ssh_off.
 servers="openssh-server openssh-client"
 # Other people's tools that read what we write, and write what we read.
-peers="partclone bmap-tools casync minisign tmux expect"
+peers="partclone bmap-tools casync restic rsync minisign tmux expect time"
 # What a nightly run meets: its hooks' judge, its metrics' reader, its units' judge, its destinations.
 nightly="shellcheck dash python3-prometheus-client systemd sshfs openssh-server"
 

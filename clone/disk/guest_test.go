@@ -343,7 +343,8 @@ func TestGuestReplug(t *testing.T) {
 		t.Errorf("look at a disk that was pulled: %v", err)
 	}
 	write(host[0], "- - -")
-	soon(t, "the disk is back", func() bool { _, err := os.Stat(d.Path); return err == nil })
+	// The kernel makes the node before the link in /sys/block.
+	soon(t, "the disk is back", func() bool { _, err := os.Stat(sysfs); return err == nil })
 	after := look(t, d.Path)
 	if after.Disk.Seq <= before.Disk.Seq || after.Word != before.Word {
 		t.Fatalf("premise: a new sequence number and the same word; before %+v, after %+v", before, after)

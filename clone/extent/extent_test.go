@@ -1,6 +1,8 @@
 package extent_test
 
 import (
+	"bytes"
+	"io"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -117,5 +119,36 @@ func TestIsZero(t *testing.T) {
 				t.Errorf("%d bytes with a 1 at the end are zero", n)
 			}
 		}
+	}
+}
+
+// TestMasked reads at random, and holds it against a copy with the zeros laid.
+func TestMasked(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 500 {
+		void := randomBits(r).set()
+		disk, want := bytes.Repeat([]byte{7}, space), bytes.Repeat([]byte{7}, space)
+		for _, e := range void {
+			clear(want[e.Off:e.End()])
+		}
+		m := extent.Masked(bytes.NewReader(disk), void)
+		off := r.IntN(space)
+		got := bytes.Repeat([]byte{9}, r.IntN(space-off+1))
+		if n, err := m.ReadAt(got, int64(off)); n != len(got) || err != nil && err != io.EOF {
+			t.Fatalf("%d bytes at %d without %v: got %d and %v", len(got), off, void, n, err)
+		}
+		if !bytes.Equal(got, want[off:off+len(got)]) {
+			t.Fatalf("%d bytes at %d without %v: got %v, want %v", len(got), off, void, got, want[off:])
+		}
+	}
+}
+
+// TestMaskedShort tells how far it got where the disk ends or fails.
+func TestMaskedShort(t *testing.T) {
+	t.Parallel()
+	m := extent.Masked(bytes.NewReader(make([]byte, 10)), extent.Of(extent.Extent{Off: 4, Len: 2}))
+	if n, err := m.ReadAt(make([]byte, 20), 0); n != 10 || err != io.EOF {
+		t.Errorf("got %d bytes and %v, want 10 and the end", n, err)
 	}
 }

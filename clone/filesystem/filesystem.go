@@ -54,6 +54,20 @@ func Used(r io.ReaderAt, size int64, fs manifest.FS) (set extent.Set, why string
 	return set, "", nil
 }
 
+// Void is the set of bytes of the part that are in use and hold nothing, so that a
+// copy may have zeros there: the body of an empty ext4 journal. An error is one of
+// the reader.
+func Void(r io.ReaderAt, size int64, fs manifest.FS) (extent.Set, error) {
+	if !IsExt(fs.Type) {
+		return nil, nil
+	}
+	f, err := ext4.Open(r, size)
+	if why, err := doubtOf(err); err != nil || why != "" {
+		return nil, err
+	}
+	return f.Void(), nil
+}
+
 // whyAll says why a file system without a map counts as all in use.
 func whyAll(fs manifest.FS) string {
 	switch fs.Type {
@@ -76,14 +90,20 @@ func usedExt(r io.ReaderAt, size int64) (extent.Set, string, error) {
 	if err == nil {
 		set, err = f.Used()
 	}
+	why, err := doubtOf(err)
+	return set, why, err
+}
+
+// doubtOf tells a doubt about an ext file system from an error of its reader.
+func doubtOf(err error) (why string, _ error) {
 	var doubt *ext4.UnsureError
 	switch {
 	case errors.As(err, &doubt):
-		return nil, doubt.Error(), nil
+		return doubt.Error(), nil
 	case errors.Is(err, ext4.ErrNotExt):
-		return nil, err.Error(), nil
+		return err.Error(), nil
 	}
-	return set, "", err
+	return "", err
 }
 
 // usedFAT takes any damage as a reason to keep all bytes, but not an error of

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"lifeboat/clone/manifest"
 )
@@ -80,12 +81,26 @@ func (t Tools) checkExt(ctx context.Context, path string) error {
 // checkFAT repairs, and then looks again: fsck.vfat -a leaves what it will not
 // decide alone.
 func (t Tools) checkFAT(ctx context.Context, path string) error {
-	out, code, err := t.Run(ctx, "fsck.vfat", "-a", path)
-	if err := failure("fsck.vfat", []string{"-a", path}, out, code, err, 0, fsckFixed); err != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, fatPatience, errEndless)
+	defer cancel()
+	if err := t.fsckVFAT(ctx, "-a", path, 0, fsckFixed); err != nil {
 		return err
 	}
-	out, code, err = t.Run(ctx, "fsck.vfat", "-n", path)
-	return failure("fsck.vfat", []string{"-n", path}, out, code, err, 0)
+	return t.fsckVFAT(ctx, "-n", path, 0)
+}
+
+// fatPatience is how long fsck.vfat may take: dosfstools 4.2 never ends on some
+// tables.
+const fatPatience = 15 * time.Minute
+
+var errEndless = fmt.Errorf("it did not end within %v: its table is damaged", fatPatience)
+
+func (t Tools) fsckVFAT(ctx context.Context, option, path string, good ...int) error {
+	out, code, err := t.Run(ctx, "fsck.vfat", option, path)
+	if err != nil && context.Cause(ctx) == errEndless {
+		err = errEndless
+	}
+	return failure("fsck.vfat", []string{option, path}, out, code, err, good...)
 }
 
 // CanGrow tells whether Grow works on this type.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
@@ -242,4 +243,18 @@ func TestExec(t *testing.T) {
 	if out, _, err := filesystem.Exec(t.Context(), "sh", "-c", "yes | head -c 1000000; echo last"); err != nil || len(out) > 200_000 || !strings.HasSuffix(string(out), "last\n") {
 		t.Errorf("got %d bytes, %v, want the end of them", len(out), err)
 	}
+}
+
+// TestEndlessFsck holds that a fsck.vfat that never ends is ended.
+func TestEndlessFsck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := filesystem.Tools{Run: func(ctx context.Context, _ string, _ ...string) ([]byte, int, error) {
+			<-ctx.Done()
+			return nil, 0, ctx.Err()
+		}}
+		err := stuck.Check(t.Context(), manifest.FS{Type: "vfat"}, "part")
+		if err == nil || !strings.Contains(err.Error(), "fsck.vfat -a part: it did not end within") {
+			t.Errorf("got %v", err)
+		}
+	})
 }

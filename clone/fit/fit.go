@@ -57,7 +57,8 @@ const DefaultMemory = 32 << 20
 //   - From a stream: Start, Put of all that is in use, Shrink, Settle, Finish.
 //   - From a source that can be read again (Options.From): Start, Shrink,
 //     Settle, then Put of all of Want, Finish. Up to Put only metadata are
-//     written, so that Shrink on a scratch target tells whether it fits.
+//     written: Trial does so in memory, and tells whether it fits. Carry is what
+//     is left of the three then.
 //
 // Patch may follow the puts of a stream. After an error the target holds neither
 // old nor new, and cannot be mounted.
@@ -112,15 +113,24 @@ func (p *Parker) Start(ctx context.Context) error {
 	if err := p.o.Facts.Supported(ctx, p.o.Run); err != nil {
 		return err
 	}
-	bs := p.o.Facts.Block
-	if err := p.o.To.WriteZeros(ctx, extent.Extent{Off: 0, Len: (superBlock(bs) + 1) * bs}); err != nil {
-		return fmt.Errorf("destroy the old superblock: %w", err)
-	}
-	if err := p.o.To.Sync(ctx); err != nil {
-		return fmt.Errorf("destroy the old superblock: %w", err)
+	if err := p.destroy(ctx); err != nil {
+		return err
 	}
 	if p.planned {
 		return p.dev.showSource()
+	}
+	return nil
+}
+
+// destroy takes the old superblock away.
+func (p *Parker) destroy(ctx context.Context) error {
+	bs := p.o.Facts.Block
+	err := p.o.To.WriteZeros(ctx, extent.Extent{Off: 0, Len: (superBlock(bs) + 1) * bs})
+	if err == nil {
+		err = p.o.To.Sync(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("destroy the old superblock: %w", err)
 	}
 	return nil
 }

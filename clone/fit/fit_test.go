@@ -19,6 +19,7 @@ type trial struct {
 	path  string
 	size  int64 // of the target
 	plan  bool
+	tried bool // the plan is made in memory, and carried
 	facts *fit.Facts
 	to    *target
 	stats fit.Stats
@@ -50,6 +51,9 @@ func (tr *trial) run(t *testing.T) error {
 	}
 	if tr.plan {
 		o.From = src
+	}
+	if tr.tried {
+		return tr.carry(ctx, o, src)
 	}
 	p, err := fit.New(o)
 	must(t, err)
@@ -85,6 +89,22 @@ func (tr *trial) run(t *testing.T) error {
 		if err := put(ctx, p, src, p.Want()); err != nil {
 			return err
 		}
+	}
+	return p.Finish(ctx)
+}
+
+// carry makes the target out of a trial.
+func (tr *trial) carry(ctx context.Context, o fit.Options, src *os.File) error {
+	p, err := fit.Trial(ctx, o, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { tr.stats = p.Stats() }()
+	if err := p.Carry(ctx, o.To); err != nil {
+		return err
+	}
+	if err := put(ctx, p, src, p.Want()); err != nil {
+		return err
 	}
 	return p.Finish(ctx)
 }
@@ -179,7 +199,7 @@ func TestShrink(t *testing.T) {
 			path := r.make(t)
 			facts := survey(t, path)
 			holdRule(t, facts)
-			tr := trial{path: path, size: sizes(facts)[1+i%2], plan: i%4 > 1, facts: facts}
+			tr := trial{path: path, size: sizes(facts)[1+i%2], plan: i%4 > 1, tried: i%4 == 3, facts: facts}
 			tr.must(t)
 			tr.judge(t, listing(t, path))
 		})
@@ -197,8 +217,8 @@ func TestShrinkAllWays(t *testing.T) {
 			path := r.make(t)
 			want, facts := listing(t, path), survey(t, path)
 			for _, size := range sizes(facts) {
-				for _, plan := range []bool{false, true} {
-					tr := trial{path: path, size: size, plan: plan, facts: facts}
+				for _, way := range []trial{{}, {plan: true}, {plan: true, tried: true}} {
+					tr := trial{path: path, size: size, plan: way.plan, tried: way.tried, facts: facts}
 					tr.must(t)
 					tr.judge(t, want)
 				}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"lifeboat/clone/filesystem"
 	"lifeboat/clone/fit"
 	"lifeboat/internal/fixture"
 )
@@ -52,13 +53,13 @@ func operations(t *testing.T, tr *trial) int64 {
 	return -counter.left.Load()
 }
 
-// TestVictim is the process that testKill kills: it kills itself, amid its n-th
-// read or write, with requests of e2fsck or resize2fs under way.
-func TestVictim(t *testing.T) {
-	arg := strings.Split(os.Getenv("FIT_VICTIM"), ",")
-	if len(arg) != 4 {
-		t.Skip("no test of its own: testKill starts it")
-	}
+func TestMain(m *testing.M) {
+	fixture.Main(m, map[string]func(*testing.T, []string){"victim": victim})
+}
+
+// victim is the process that testKill kills: it kills itself, amid its n-th read
+// or write, with requests of e2fsck or resize2fs under way.
+func victim(t *testing.T, arg []string) {
 	size, err := strconv.ParseInt(arg[2], 10, 64)
 	must(t, err)
 	n, err := strconv.ParseInt(arg[3], 10, 64)
@@ -86,7 +87,7 @@ func TestFailures(t *testing.T) {
 	path := smallRecipe().make(t)
 	facts := survey(t, path)
 	for name, test := range map[string]func(*testing.T, string, *fit.Facts){
-		"kill": testKill, "cancel": testCancel, "broken target": testBrokenTarget, "too small": testTooSmall,
+		"kill": testKill, "cancel": testCancel, "broken target": testBrokenTarget, "too small": testTooSmall, "tried": testTried,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, path, facts) })
 	}
@@ -112,14 +113,11 @@ func killAt(t *testing.T, path string, facts *fit.Facts, times int64, seed uint6
 	whole := &trial{path: path, facts: facts, size: sizes(facts)[1]}
 	total := operations(t, whole)
 	whole.between = nil
-	self, err := os.Executable()
-	must(t, err)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for i := range times {
 		// The last operation is the superblock's write: behind it all is well.
 		n := 1 + total*i/times + rnd.Int64N(max(1, total/times-1))
-		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestVictim$")
-		cmd.Env = append(os.Environ(), fmt.Sprintf("FIT_VICTIM=%s,%s,%d,%d", path, whole.to.Name(), whole.size, n))
+		cmd := fixture.Child(t, "victim", path, whole.to.Name(), fmt.Sprint(whole.size), fmt.Sprint(n))
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
@@ -237,3 +235,25 @@ func (b *brokenTarget) WriteAt(p []byte, off int64) (int, error) {
 }
 
 var _ fit.Target = (*brokenTarget)(nil)
+
+// testTried tries it in memory: what fits, what does not, and what is more than
+// the memory that it is given.
+func testTried(t *testing.T, path string, facts *fit.Facts) {
+	src, err := os.Open(path)
+	must(t, err)
+	defer src.Close()
+	small := new(*fit.NoRoomError)
+	for _, c := range []struct {
+		size, most int64
+		want       func(error) bool
+	}{
+		{sizes(facts)[1], 0, func(err error) bool { return err == nil }},
+		{sizes(facts)[2] * 9 / 10, 0, func(err error) bool { return errors.As(err, small) }},
+		{sizes(facts)[1], 64 << 10, func(err error) bool { return errors.Is(err, fit.ErrNotTried) }},
+	} {
+		o := fit.Options{Facts: facts, Size: c.size / facts.Block * facts.Block, From: src, Run: filesystem.ExecBound, OpenFuse: openFuse}
+		if _, err := fit.Trial(t.Context(), o, c.most); !c.want(err) {
+			t.Errorf("%d bytes with %d of memory: got %v", c.size, c.most, err)
+		}
+	}
+}

@@ -5,22 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"lifeboat/clone/extent"
 )
 
-// TrialMemory is the most that a Trial keeps in memory, bytes: the metadata that
-// the programs write. A file system with more of them is not tried.
-const TrialMemory = 64 << 20
+// trialMemory is what a Trial keeps in memory where nobody says how much it may,
+// bytes.
+const trialMemory = 64 << 20
 
 // ErrNotTried is what Trial returns where it would need more memory.
-var ErrNotTried = errors.New("its metadata are too large to try it in memory")
+var ErrNotTried = errors.New("more of its metadata change than the memory here can hold")
 
 // Trial makes the file system smaller without a target: the real programs run,
-// what they write stays in memory, file data are not read. *NoRoomError means
-// that it does not fit. o.From is needed, o.To is not.
-func Trial(ctx context.Context, o Options) error {
-	s := &scratch{pages: map[int64][]byte{}}
+// what they write stays in memory, at most most bytes (0 = 64 MiB), file data are
+// not read. *NoRoomError means that it does not fit. o.From is needed, o.To is
+// not. The Parker has only Carry left to do before the data come.
+func Trial(ctx context.Context, o Options, most int64) (*Parker, error) {
+	if most <= 0 {
+		most = trialMemory
+	}
+	s := &scratch{most: int(most / scratchPage), pages: map[int64][]byte{}}
 	o.To, o.Meter = s, nil
 	p, err := New(o)
 	if err == nil {
@@ -32,14 +37,60 @@ func Trial(ctx context.Context, o Options) error {
 	if err == nil {
 		err = p.Settle(ctx)
 	}
-	if s.full {
-		return ErrNotTried
+	switch {
+	case s.full:
+		return nil, ErrNotTried
+	case err != nil:
+		return nil, err
 	}
+	return p, nil
+}
+
+// Carry brings what a Trial made to the target, in place of Start, Shrink and
+// Settle: as with these, the target cannot be mounted before Finish. The memory
+// of the trial is free then.
+func (p *Parker) Carry(ctx context.Context, to Target) error {
+	d := p.dev
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	tried := d.to
+	p.o.To, d.to, d.stats = to, to, Stats{}
+	if err := p.destroy(ctx); err != nil {
+		return err
+	}
+	if err := p.carry(ctx, tried); err != nil {
+		return fmt.Errorf("write the new metadata: %w", err)
+	}
+	return p.settleZeros(ctx)
+}
+
+// carry copies what is in use and settled. What is still in the source comes
+// later.
+func (p *Parker) carry(ctx context.Context, tried io.ReaderAt) (err error) {
+	d := p.dev
+	buf := extent.Buffer()
+	defer extent.Release(buf)
+	d.eachBlock(p.final.Used, func(r run) {
+		if r.to.kind() != physical {
+			return
+		}
+		for off, end := r.at*d.block, r.end()*d.block; off < end && err == nil; {
+			b := buf[:min(extent.BufferSize, end-off)]
+			if err = ctx.Err(); err == nil {
+				err = readFull(tried, b, off)
+			}
+			if err == nil {
+				err = d.write(off/d.block, b, &d.stats.Meta)
+			}
+			off += int64(len(b))
+		}
+	})
 	return err
 }
 
 // A scratch is a target in memory, of which most is zero.
 type scratch struct {
+	most  int              // pages that it may hold
 	pages map[int64][]byte // by number
 	full  bool
 }
@@ -66,7 +117,7 @@ func (s *scratch) WriteAt(b []byte, off int64) (int, error) {
 		case have != nil:
 			copy(have[in:], b)
 		case extent.IsZero(b):
-		case len(s.pages) >= TrialMemory/scratchPage:
+		case len(s.pages) >= s.most:
 			s.full = true
 		default:
 			have = make([]byte, scratchPage)
@@ -111,8 +162,8 @@ func (s *scratch) each(b []byte, off int64, do func(page int64, in int, b []byte
 
 // CanServe tells whether this process may make the device that the programs work
 // on: the kernel must have FUSE, and let it be mounted.
-func CanServe(o Options) error {
-	dev, err := o.OpenFuse()
+func CanServe(openFuse func() (*os.File, error)) error {
+	dev, err := openFuse()
 	if err != nil {
 		return fmt.Errorf("open /dev/fuse: %w", err)
 	}

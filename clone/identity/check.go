@@ -1,21 +1,21 @@
 package identity
 
 import (
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
 
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // A Finding says where a reference leads.
 type Finding struct {
 	Ref
-	OK   bool   `json:"ok"`   // it leads to a part of this disk that can be meant
-	Part int    `json:"part"` // that part's number; 0 = none
-	Text string `json:"text"` // for people: what is wrong and what would be right
+	OK   bool        `json:"ok"`   // it leads to a part of this disk that can be meant
+	Part int         `json:"part"` // that part's number; 0 = none
+	Text speech.Text `json:"text"` // for people: what is wrong and what would be right
 	// Elsewhere says that the part is one of another disk of the same system.
 	Elsewhere bool `json:"elsewhere,omitempty"`
 }
@@ -87,7 +87,7 @@ func (f Finding) seek(c checker) Finding {
 		return f
 	}
 	f.OK, f.Elsewhere, f.Part = true, true, num
-	f.Text = fmt.Sprintf("%s: %s: %s is part %d of the other disk", f.place(), f.Use, f.Ref, num)
+	f.Text = speech.New("%s: %s: %s is part %d of the other disk", f.place(), f.Use, f.Ref, num)
 	return f
 }
 
@@ -96,23 +96,23 @@ func isBoot(f file) bool { return !strings.HasPrefix(f.name, "etc/") }
 // missing says what should be there, and is not.
 func missing(head *manifest.Head, files []file, refs []Ref, boot, root fs.FS) []Finding {
 	isRoot := func(r Ref) bool { return namesRoot(r) && !strings.HasPrefix(r.File, "etc/") }
-	var text string
+	var text speech.Text
 	scripted := false
 	for _, name := range []string{"boot.scr", "boot/boot.scr", "recovery.cmdline", "grub/grub.cfg", "boot/grub/grub.cfg"} {
 		scripted = scripted || exists(boot, name) || exists(root, name)
 	}
 	switch {
 	case boot == nil && root == nil:
-		text = "no part of this disk could be looked into: whether it boots is not known"
+		text = speech.New("no part of this disk could be looked into: whether it boots is not known")
 	case !slices.ContainsFunc(files, isBoot):
-		text = "there is no cmdline.txt, extlinux.conf, armbianEnv.txt, uEnv.txt or boot.ini: nothing tells the kernel where its root is"
+		text = speech.New("there is no cmdline.txt, extlinux.conf, armbianEnv.txt, uEnv.txt or boot.ini: nothing tells the kernel where its root is")
 	case !slices.ContainsFunc(refs, isRoot):
-		text = "no root= in any of the boot files: nothing tells the kernel where its root is"
+		text = speech.New("no root= in any of the boot files: nothing tells the kernel where its root is")
 	default:
 		return nil
 	}
 	if scripted {
-		text += ", unless the boot script does"
+		text = speech.New("%s, unless the boot script does", text)
 	}
 	return []Finding{{Ref: Ref{Where: Boot, Use: "root=", Optional: scripted}, Text: text}}
 }
@@ -176,33 +176,33 @@ func (c checker) check(r Ref) Finding {
 	if r.Kind == Other {
 		// root=/dev/nfs, /dev/ram0, /dev/mapper/…, 179:2, $rootdev
 		f.OK = true
-		f.Text = fmt.Sprintf("%s: %s%s: not a part, or not a name that can be resolved here", r.place(), r.Use, r)
+		f.Text = speech.New("%s: %s%s: not a part, or not a name that can be resolved here", r.place(), r.Use, r)
 		return f
 	}
 	f.Part = c.resolve(r)
 	switch e, ok := c.entry(f.Part); {
 	case f.Part == 0 && c.other(r):
-		f.Text = fmt.Sprintf("%s: %s: %s is not on this disk%s", r.place(), r.Use, r, c.consequence(r))
+		f.Text = speech.New("%s: %s: %s is not on this disk%s", r.place(), r.Use, r, c.consequence(r))
 	case f.Part == 0:
-		f.Text = fmt.Sprintf("%s: %s: %s is not on this disk%s%s", r.place(), r.Use, r, c.consequence(r), c.advice(r))
+		f.Text = speech.New("%s: %s: %s is not on this disk%s%s", r.place(), r.Use, r, c.consequence(r), c.advice(r))
 	case ok && e.Extended:
-		f.Text = fmt.Sprintf("%s: %s: %s is the extended part %d, which holds parts and no files%s", r.place(), r.Use, r, f.Part, c.advice(r))
+		f.Text = speech.New("%s: %s: %s is the extended part %d, which holds parts and no files%s", r.place(), r.Use, r, f.Part, c.advice(r))
 	case !c.suits(r, f.Part):
-		f.Text = fmt.Sprintf("%s: %s: %s is part %d, which holds %s%s", r.place(), r.Use, r, f.Part, c.holds(f.Part), c.advice(r))
+		f.Text = speech.New("%s: %s: %s is part %d, which holds %s%s", r.place(), r.Use, r, f.Part, c.holds(f.Part), c.advice(r))
 	default:
 		f.OK = true
-		f.Text = fmt.Sprintf("%s: %s: %s is part %d", r.place(), r.Use, r, f.Part)
+		f.Text = speech.New("%s: %s: %s is part %d", r.place(), r.Use, r, f.Part)
 	}
 	return f
 }
 
-func (r Ref) place() string { return fmt.Sprintf("%s part: %s line %d", r.Where, r.File, r.Line) }
+func (r Ref) place() speech.Text { return speech.New("%s part: %s line %d", r.Where, r.File, r.Line) }
 
-func (c checker) consequence(r Ref) string {
+func (c checker) consequence(r Ref) speech.Text {
 	if r.Optional {
-		return " (the boot goes on without it)"
+		return speech.New(" (the boot goes on without it)")
 	}
-	return ""
+	return speech.Text{}
 }
 
 // other tells whether a device name is another disk's.
@@ -268,11 +268,11 @@ func (c checker) byPartUUID(value string) int {
 	return 0
 }
 
-func (c checker) holds(num int) string {
+func (c checker) holds(num int) speech.Text {
 	if p, ok := c.head.Part(num); ok && p.FS.Type != "" {
-		return p.FS.Type
+		return speech.Plain(p.FS.Type)
 	}
-	return "nothing that is known"
+	return speech.New("nothing that is known")
 }
 
 // noRoot are contents that no root lies on.
@@ -297,16 +297,16 @@ func (c checker) suits(r Ref, num int) bool {
 }
 
 // advice names what the reference should be, where that can be known.
-func (c checker) advice(r Ref) string {
+func (c checker) advice(r Ref) speech.Text {
 	p, ok := c.meant(r)
 	if !ok {
-		return ""
+		return speech.Text{}
 	}
 	right := c.name(p, r.Kind)
 	if right == "" {
-		return ""
+		return speech.Text{}
 	}
-	return fmt.Sprintf("; part %d (%s) is %s", p.Num, strings.TrimSpace(p.FS.Type+" "+p.FS.Label), right)
+	return speech.New("; part %d (%s) is %s", p.Num, strings.TrimSpace(p.FS.Type+" "+p.FS.Label), right)
 }
 
 // meant guesses the part: the only one that suits; among several the one whose

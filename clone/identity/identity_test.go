@@ -276,7 +276,7 @@ func unresolved(t *testing.T, boot, root memory) []string {
 	var texts []string
 	for _, f := range findings {
 		if !f.OK {
-			texts = append(texts, f.Text)
+			texts = append(texts, f.Text.String())
 		}
 	}
 	return texts

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // A Repair is a reference that leads nowhere, and what is to stand in its place.
@@ -17,9 +18,9 @@ type Repair struct {
 	Part int `json:"part"` // the part that it leads to then
 }
 
-// String is the repair for people: place, old and new.
-func (r Repair) String() string {
-	return fmt.Sprintf("%s: %s: %s → %s", r.Was.place(), r.Was.Use, r.Was, r.Is)
+// Words are the repair for people: place, old and new.
+func (r Repair) Words() speech.Text {
+	return speech.Join([]speech.Text{r.Was.place(), speech.Plain(r.Was.Use), speech.Plain(r.Was.String() + " → " + r.Is.String())}, ": ")
 }
 
 // Repairs says how the references that a board could not follow can be mended:

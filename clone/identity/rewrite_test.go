@@ -151,7 +151,7 @@ func FuzzReferences(f *testing.F) {
 			return
 		}
 		for _, f := range findings {
-			if f.Text == "" || f.OK && f.Ref.Kind != identity.Other && f.Part == 0 {
+			if f.Text.IsZero() || f.OK && f.Ref.Kind != identity.Other && f.Part == 0 {
 				t.Fatalf("finding without sense: %+v", f)
 			}
 		}

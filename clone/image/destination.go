@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 
 	"lifeboat/clone/store"
 	"lifeboat/internal/atomicfile"
@@ -64,12 +65,13 @@ func (d *fileDestination) halt() {}
 func (d *fileDestination) drop(context.Context) error { return d.file.Cleanup() }
 
 // storeDestination is a file of a store, which is put while it is packed: no
-// copy lies here. It has its name before it is read back; one that is bad is
-// removed again.
+// copy lies here. Where it may be read back, and take the place of another, it
+// has a name of its own until then; else one that is bad is removed again.
 type storeDestination struct {
 	// config
 	s    store.Store
 	name string
+	at   string // where its bytes lie until it is published: name, or beside it
 	path string // for messages
 	o    SinkOptions
 
@@ -99,7 +101,7 @@ func (d *storeDestination) begin(ctx context.Context) (io.Writer, error) {
 	r, w := io.Pipe()
 	d.pipe, d.done = w, make(chan error, 1)
 	go func() {
-		err := d.s.Put(ctx, d.name, -1, r)
+		err := d.s.Put(ctx, d.at, -1, r)
 		r.CloseWithError(err) // whoever still writes hears why
 		d.done <- err
 	}()
@@ -115,7 +117,7 @@ func (d *storeDestination) whole() error {
 }
 
 func (d *storeDestination) back(ctx context.Context, _ int64) (io.ReadCloser, error) {
-	body, _, err := store.Resume(ctx, d.s, d.name, store.ResumeOptions{Logf: d.o.Logf})
+	body, _, err := store.Resume(ctx, d.s, d.at, store.ResumeOptions{Logf: d.o.Logf})
 	return body, err
 }
 
@@ -131,6 +133,12 @@ func (d *storeDestination) publish(ctx context.Context, s *Sidecar) error {
 		if err = errors.Join(err, d.removeAreas(ctx)); err != nil {
 			return err
 		}
+	}
+	if d.at != d.name {
+		if err := store.Move(ctx, d.s, d.at, d.name); err != nil {
+			return err
+		}
+		d.at = d.name
 	}
 	for _, a := range s.Head.Areas {
 		if err := store.PutBytes(ctx, d.s, AreaFile(d.name, a.Name), d.o.Areas[a.Name]); err != nil {
@@ -154,7 +162,11 @@ func (d *storeDestination) drop(ctx context.Context) error {
 	if err := <-d.done; err != nil || !d.stored {
 		return nil // the put itself leaves nothing
 	}
-	return errors.Join(d.s.Remove(ctx, d.name), d.removeAreas(ctx))
+	err := d.s.Remove(ctx, d.at)
+	if d.at != d.name { // the side files are still another's
+		return err
+	}
+	return errors.Join(err, d.removeAreas(ctx))
 }
 
 // remove takes a file away that may be there, as far as the key may.
@@ -175,12 +187,23 @@ func (d *storeDestination) removeAreas(ctx context.Context) error {
 }
 
 // CreateIn is Create in a store, for packed images. path is what messages call
-// it. The image is read back, where that is wanted, when it has its name, and
-// removed again if it is bad: with Overwrite the one before is lost then.
+// it. With Verify the image is read back. With Overwrite too, that is done under a
+// name beside its own, and the one before stays where the new one is bad.
 func CreateIn(s store.Store, name, path string, o SinkOptions) (Sink, error) {
 	format, err := packedFormat(path, name, o)
 	if err != nil {
 		return nil, err
 	}
-	return &packedSink{path: path, format: format, o: o, dest: &storeDestination{s: s, name: name, path: path, o: o}}, nil
+	at := name
+	if o.Overwrite && o.Verify {
+		at = aside(name)
+	}
+	return &packedSink{path: path, format: format, o: o, dest: &storeDestination{s: s, name: name, at: at, path: path, o: o}}, nil
+}
+
+// aside is where an image lies until it may take the place of another. What a
+// killed program leaves there, the next one for the same name replaces.
+func aside(name string) string {
+	dir, base := path.Split(name)
+	return dir + "." + base + ".new"
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,6 +125,52 @@ func TestCreateIn(t *testing.T) {
 	if _, err := image.CreateIn(store.NewFolder(t.TempDir()), "card.img", "card.img", image.SinkOptions{}); err == nil {
 		t.Error("a plain image: got no error")
 	}
+}
+
+// TestOverwriteKeeps: what is to be overwritten in a store stays, with its side
+// files, until the new one was read back.
+func TestOverwriteKeeps(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := &faultyStore{Folder: store.NewFolder(dir)}
+	if err := saveIn(t, s, image.SinkOptions{Verify: true}); err != nil {
+		t.Fatal(err)
+	}
+	before := filesIn(t, dir)
+	s.spoil = true
+	if err := saveIn(t, s, image.SinkOptions{Verify: true, Overwrite: true}); err == nil {
+		t.Error("a bad one: got no error")
+	}
+	if after := filesIn(t, dir); !maps.Equal(after, before) {
+		t.Errorf("behind a bad one: got %d files, want the %d of before", len(after), len(before))
+	}
+	s.spoil = false
+	if err := os.WriteFile(filepath.Join(dir, ".card.img.zst.new"), []byte("of a killed one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := saveIn(t, s, image.SinkOptions{Verify: true, Overwrite: true}); err != nil {
+		t.Error(err)
+	}
+	if after := filesIn(t, dir); len(after) != len(before) {
+		t.Errorf("behind a good one: got %d files, want %d", len(after), len(before))
+	}
+}
+
+func filesIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[e.Name()] = string(b)
+	}
+	return files
 }
 
 // writeMap leaves a side file of an image that was there before.

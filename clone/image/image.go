@@ -39,8 +39,7 @@ type Source interface {
 	Size() int64
 	// Used is what the image holds, by its bmap or its head; false = not known.
 	Used() (extent.Set, bool)
-	// Open begins a pass over want. What is zero and, by a side file, not in use,
-	// is not yielded.
+	// Open begins a pass over want, all of which is yielded, but for Options.UsedOnly.
 	Open(ctx context.Context, want extent.Set) (Pass, error)
 	Close() error
 }
@@ -57,9 +56,13 @@ type Options struct {
 	// KeepGoing takes zeros for what cannot be read of a *Raw, and notes it; the
 	// digests of such bytes are not asked.
 	KeepGoing bool
-	Limits    codec.Limits
-	Resume    store.ResumeOptions
-	Logf      func(format string, args ...any)
+	// UsedOnly leaves out zeros that the side files do not call used: where another
+	// image is made of this one they are holes either way. A disk that is filled
+	// must ask its file systems: what side files say of use cannot be checked.
+	UsedOnly bool
+	Limits   codec.Limits
+	Resume   store.ResumeOptions
+	Logf     func(format string, args ...any)
 }
 
 func (o Options) logf(format string, args ...any) {

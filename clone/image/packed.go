@@ -125,7 +125,7 @@ func (p *Packed) Open(ctx context.Context, want extent.Set) (Pass, error) {
 	if p.o.SHA256 != "" {
 		u.file = sha256.New()
 	}
-	return newPass(ctx, want, &p.h, u.produce, c, func() error { return c.end(content, p.o.SHA256, u.sum) }), nil
+	return newPass(ctx, want, &p.h, p.o, u.produce, c, func() error { return c.end(content, p.o.SHA256, u.sum) }), nil
 }
 
 // unpacking is one pass's way through the file.
@@ -143,6 +143,9 @@ func (u *unpacking) produce(ctx context.Context, to chan<- piece) error {
 		return fmt.Errorf("%s: %w", u.p.name, err)
 	}
 	defer z.Close()
+	if z.Format == codec.Zip && u.p.once != nil && u.p.o.Member == "" {
+		u.p.o.logf("%s: of the zip file its first image is taken, %s", u.p.name, z.Name)
+	}
 	size, err := u.unpack(ctx, z, to)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ type pass struct {
 	// config
 	want  extent.Set
 	used  extent.Set
-	known bool // used is what is in use
+	known bool // zeros outside of used are left out
 	tail  *manifest.Tail
 	lost  func() extent.Set // what could not be read; nil = nothing
 
@@ -68,11 +68,13 @@ type pass struct {
 type produce func(ctx context.Context, to chan<- piece) error
 
 // newPass starts the stages. verdict is asked when all was read and checked.
-func newPass(ctx context.Context, want extent.Set, h *hints, from produce, c *checker, verdict func() error) *pass {
+func newPass(ctx context.Context, want extent.Set, h *hints, o Options, from produce, c *checker, verdict func() error) *pass {
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
 	p := &pass{want: want, tail: h.tail(), group: group, cancel: cancel, pieces: make(chan piece, ahead)}
-	p.used, p.known = h.used()
+	if o.UsedOnly {
+		p.used, p.known = h.used()
+	}
 	read := make(chan piece, ahead)
 	var ended error // of from; settled when read is closed
 	group.Go(func() error {

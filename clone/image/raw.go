@@ -85,7 +85,7 @@ func (r *Raw) Open(ctx context.Context, want extent.Set) (Pass, error) {
 	}
 	c := newChecker(r.name, ranges, kind, whole)
 	c.lost = r.Unreadable
-	p := newPass(ctx, want, &r.h, r.produce(read), c, func() error { return c.end(content, r.o.SHA256, "") })
+	p := newPass(ctx, want, &r.h, r.o, r.produce(read), c, func() error { return c.end(content, r.o.SHA256, "") })
 	p.lost = func() extent.Set { return r.Unreadable(want.Bounds()).Intersect(want) }
 	return p, nil
 }

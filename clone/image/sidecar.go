@@ -17,20 +17,12 @@ import (
 
 // A Sidecar is the JSON file beside an image.
 type Sidecar struct {
-	Version int           `json:"version"`
-	File    Sum           `json:"file"`    // as it lies there
-	Content Sum           `json:"content"` // unpacked: the disk
-	Head    manifest.Head `json:"head"`
-	Tail    manifest.Tail `json:"tail"`
-	Pair    *Pair         `json:"pair,omitempty"` // nil = the system lies on this disk alone
-}
-
-// A Pair names the image of the other disk, where a system lies on two.
-type Pair struct {
-	File  string `json:"file"`            // its name in the same folder
-	Size  int64  `json:"size"`            // of the disk in it, bytes
-	ID    string `json:"id,omitempty"`    // of its table
-	Boots bool   `json:"boots,omitempty"` // it is the one that boots
+	Version int            `json:"version"`
+	File    Sum            `json:"file"`    // as it lies there
+	Content Sum            `json:"content"` // unpacked: the disk
+	Head    manifest.Head  `json:"head"`
+	Tail    manifest.Tail  `json:"tail"`
+	Pair    *manifest.Pair `json:"pair,omitempty"` // nil = the system lies on this disk alone
 }
 
 // A Sum binds a side file to what it lies beside.
@@ -240,7 +232,7 @@ func (h *hints) unreadable() extent.Set {
 
 // PairOf is what the head beside an image says of the other disk of the same
 // system; nil = nothing.
-func PairOf(src Source) *Pair {
+func PairOf(src Source) *manifest.Pair {
 	var side *Sidecar
 	switch img := src.(type) {
 	case *Raw:

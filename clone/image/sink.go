@@ -52,7 +52,7 @@ type SinkOptions struct {
 	// Areas are what the boot areas hold that the head names, by their names: an
 	// image has no place for them, so each becomes a file beside it.
 	Areas map[string][]byte
-	Pair  *Pair // the image of the other disk of the same system
+	Pair  *manifest.Pair // the image of the other disk of the same system
 }
 
 // filePerm keeps a disk's secrets (keys, password hashes) with their owner.

@@ -59,7 +59,7 @@ func TestSourceReadsWhatSinkWrote(t *testing.T) {
 		for _, name := range names {
 			t.Run(place+" "+name, func(t *testing.T) {
 				t.Parallel()
-				src, err := image.Open(t.Context(), s, name, image.Options{})
+				src, err := image.Open(t.Context(), s, name, image.Options{UsedOnly: true})
 				if err != nil {
 					t.Fatal(err)
 				}

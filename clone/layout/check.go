@@ -150,8 +150,10 @@ func checkGPT(t manifest.Table, size, sector int64) error {
 	}
 	for _, e := range t.Entries {
 		switch {
-		case e.Num < 1 || e.Num > min(g.slots, diskfsSlots):
-			return fmt.Errorf("part %d: the table has room for %d", e.Num, min(g.slots, diskfsSlots))
+		case e.Num > diskfsSlots:
+			return fmt.Errorf("part %d: numbers above %d are not supported", e.Num, diskfsSlots)
+		case e.Num < 1 || e.Num > g.slots:
+			return fmt.Errorf("part %d: the table has room for %d", e.Num, g.slots)
 		case len(g.own(sector).Clip(e.Extent)) > 0:
 			return fmt.Errorf("part %d: %v lies over the table itself", e.Num, e.Extent)
 		case len(utf16.Encode([]rune(e.Name))) > maxName:

@@ -25,7 +25,7 @@ type Options struct {
 type TooSmallError struct{ Missing int64 }
 
 func (e *TooSmallError) Error() string {
-	return fmt.Sprintf("the parts do not fit: %d bytes are missing", e.Missing)
+	return fmt.Sprintf("%d bytes are missing", e.Missing)
 }
 
 // Fit lays the parts of t out on a disk of size bytes with sectors of sector

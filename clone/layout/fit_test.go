@@ -137,7 +137,7 @@ func TestFitToMoreThanAnMBRCanSay(t *testing.T) {
 	if end := got.Entries[1].Extent.End(); end != 2<<40 {
 		t.Errorf("root ends at %d", end)
 	}
-	if len(got.Notes) != 1 || !strings.Contains(got.Notes[0], "stay unused") {
+	if len(got.Notes) != 1 || !strings.Contains(got.Notes[0].String(), "stay unused") {
 		t.Errorf("got notes %q", got.Notes)
 	}
 	disk := blank(t, size)

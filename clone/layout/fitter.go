@@ -7,6 +7,7 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // A room is a part that holds data, or an empty extended part. A logical part
@@ -213,7 +214,7 @@ func (f *fitter) table(t manifest.Table) (manifest.Table, error) {
 	case manifest.MBR:
 		t.Own = ownMBR(t, f.sector)
 		if f.capped() {
-			t.Notes = []string{fmt.Sprintf("the disk has an MBR, which ends at 2³² sectors: the last %d bytes stay unused", f.size-f.usable)}
+			t.Notes = []speech.Text{speech.New("the disk has an MBR, which ends at 2³² sectors: the last %d bytes stay unused", f.size-f.usable)}
 		}
 	case manifest.GPT:
 		t.Own = placeGPT(t, f.size, f.sector).own(f.sector)

@@ -13,6 +13,7 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // The header: UEFI Specification 2.10, section 5.3.2, table 5-5.
@@ -82,14 +83,14 @@ func readGPT(r io.ReaderAt, first []byte, size, sector int64) (manifest.Table, e
 	t.Hybrid = hybridLines(first, sector)
 	t.Notes = notes
 	if isHybrid(t) {
-		t.Notes = append(t.Notes, "a hybrid MBR stands beside the GPT; the GPT counts")
+		t.Notes = append(t.Notes, speech.New("a hybrid MBR stands beside the GPT; the GPT counts"))
 	}
 	return bounded(t, (h.alternate+1)*sector, size, sector)
 }
 
 // eitherHeader reads the table, or its backup at the end of the disk where the
 // table is broken, and notes what is wrong with the other.
-func eitherHeader(r io.ReaderAt, size, sector int64) (h header, array []byte, notes []string, err error) {
+func eitherHeader(r io.ReaderAt, size, sector int64) (h header, array []byte, notes []speech.Text, err error) {
 	h, array, err = readHeader(r, 1, sector)
 	if size <= 0 {
 		if err != nil {
@@ -105,13 +106,13 @@ func eitherHeader(r io.ReaderAt, size, sector int64) (h header, array []byte, no
 				sector, err, lastLBA*sector, berr)
 		}
 		h.alternate = lastLBA
-		return h, array, []string{fmt.Sprintf("the GPT at byte %d is broken (%v): its backup at the end of the disk was taken", sector, err)}, nil
+		return h, array, []speech.Text{speech.New("the GPT at byte %d is broken (%v): its backup at the end of the disk was taken", sector, err)}, nil
 	}
 	if _, _, berr := readHeader(r, h.alternate, sector); berr != nil {
-		notes = append(notes, fmt.Sprintf("the backup of the GPT at byte %d is broken or missing: %v", h.alternate*sector, berr))
+		notes = append(notes, speech.New("the backup of the GPT at byte %d is broken or missing: %v", h.alternate*sector, berr))
 	}
 	if end := (h.alternate + 1) * sector; size > end+sector {
-		notes = append(notes, fmt.Sprintf("the GPT is for a disk of %d bytes, the disk has %d", end, size))
+		notes = append(notes, speech.New("the GPT is for a disk of %d bytes, the disk has %d", end, size))
 	}
 	return h, array, notes, nil
 }

@@ -10,6 +10,7 @@ import (
 	"lifeboat/clone/layout"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/fixture"
+	"lifeboat/internal/speech"
 )
 
 const gptScript = `1: start=8192, size=524288, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid=11111111-2222-4333-8444-555555555501, name="boot", attrs=LegacyBIOSBootable
@@ -116,7 +117,7 @@ func TestBrokenGPT(t *testing.T) {
 				return
 			}
 			must(t, err)
-			if notes := strings.Join(got.Notes, " "); !strings.Contains(notes, c.note) {
+			if notes := strings.Join(speech.Strings(got.Notes), " "); !strings.Contains(notes, c.note) {
 				t.Errorf("got notes %q want %q", notes, c.note)
 			}
 			write(t, got, disk)
@@ -133,7 +134,7 @@ func TestGPTOnADiskOfAnotherSize(t *testing.T) {
 	disk := sfdisk(t, 8*gib, gptLabel, gptScript)
 	must(t, os.Truncate(disk, 16*gib))
 	table := read(t, disk)
-	if !strings.Contains(strings.Join(table.Notes, " "), "is for a disk of 8589934592 bytes") {
+	if !strings.Contains(strings.Join(speech.Strings(table.Notes), " "), "is for a disk of 8589934592 bytes") {
 		t.Errorf("larger disk: got notes %q", table.Notes)
 	}
 	write(t, table, disk)
@@ -142,7 +143,7 @@ func TestGPTOnADiskOfAnotherSize(t *testing.T) {
 	cut := sfdisk(t, 8*gib, gptLabel, gptScript)
 	must(t, os.Truncate(cut, 4*gib))
 	table = read(t, cut)
-	if !strings.Contains(strings.Join(table.Notes, " "), "broken or missing") {
+	if !strings.Contains(strings.Join(speech.Strings(table.Notes), " "), "broken or missing") {
 		t.Errorf("cut disk: got notes %q", table.Notes)
 	}
 	if end := table.Own.Bounds().End(); end > 4*gib {

@@ -229,7 +229,7 @@ func TestHostileGPT(t *testing.T) {
 			gptHeader(b, c.change)
 			got, err := layout.Read(bytes.NewReader(b), mib, 512)
 			must(t, err)
-			if len(got.Notes) != 1 || !strings.Contains(got.Notes[0], c.want) {
+			if len(got.Notes) != 1 || !strings.Contains(got.Notes[0].String(), c.want) {
 				t.Errorf("got notes %q want %q", got.Notes, c.want)
 			}
 			_, err = layout.Read(bytes.NewReader(b), 0, 512)

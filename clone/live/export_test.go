@@ -45,3 +45,6 @@ func (s *Source) Disarm() {
 
 // Swap is where the disk is swapped to.
 func (s *Source) Swap() extent.Set { return s.swap }
+
+// Void is what holds nothing.
+func (s *Source) Void() extent.Set { return s.void }

@@ -23,8 +23,7 @@ func (e *againError) Error() string { return e.why }
 
 // A catch is what a freeze found.
 type catch struct {
-	head *manifest.Head
-	used extent.Set
+	Surveyed
 	need extent.Set // what differs from what was copied, or may
 	err  error      // of the capture itself
 }
@@ -70,16 +69,17 @@ func (p *pass) capture(ctx context.Context, c *catch) error {
 	if err != nil {
 		return err
 	}
-	if c.head, c.used, err = p.s.survey(); err != nil {
+	if c.Surveyed, err = p.s.survey(); err != nil {
 		p.s.tracker.again(dirty)
 		return err
 	}
-	used := p.whole(c.used)
-	c.need = dirty.Intersect(used).Subtract(p.s.swap).Union(used.Subtract(p.ever))
-	if what := changed(p.s.head, c.head); what != "" {
+	p.late = p.late.Union(dirty)
+	used := p.whole(c.Used)
+	c.need = dirty.Intersect(used).Subtract(p.s.void).Union(used.Subtract(p.ever))
+	if what := p.s.changed(c.Surveyed); what != "" {
 		return fmt.Errorf("%s while the disk was copied: start again", what)
 	}
-	err = p.arena.capture(ctx, p.s.disk, c.need, p.s.sieve)
+	err = p.arena.capture(ctx, p.s.content(), c.need, p.s.sieve)
 	if errors.Is(err, errFull) {
 		p.missing = p.missing.Union(c.need)
 		return &againError{why: fmt.Sprintf("%d MiB had changed, %d MiB can be held", c.need.Bytes()>>20, p.arena.size()>>20)}
@@ -128,6 +128,9 @@ func (p *pass) settled(ctx context.Context, c *catch) error {
 	if what := sameUse(p.s.parts, parts); what != "" {
 		return fmt.Errorf("%s while the disk was copied: start again", what)
 	}
+	if err := p.stillSwap(parts); err != nil {
+		return err
+	}
 	fat := in(p.s.parts, loose)
 	if len(fat) == 0 {
 		return nil
@@ -137,7 +140,7 @@ func (p *pass) settled(ctx context.Context, c *catch) error {
 	}
 	var wrote extent.Set
 	if p.s.sieve != nil {
-		wrote, err = p.s.sieve.differ(ctx, p.s.disk, p.whole(c.used.Intersect(fat)))
+		wrote, err = p.s.sieve.differ(ctx, p.s.disk, p.whole(c.Used.Intersect(fat)))
 	} else {
 		wrote, err = p.s.tracker.moved()
 		p.s.tracker.again(wrote)
@@ -153,10 +156,21 @@ func (p *pass) settled(ctx context.Context, c *catch) error {
 	return err
 }
 
+// stillSwap holds that what was not copied again, because it is swapped to, is
+// nothing else now.
+func (p *pass) stillSwap(parts []part) error {
+	swap, err := p.s.host.swapOn(parts)
+	if err == nil && len(p.s.swap.Subtract(swap)) > 0 {
+		err = errors.New("swap was switched off while the disk was copied: start again")
+	}
+	return err
+}
+
 // keep makes patches of what the arena holds: also of a freeze in vain, where
 // they are one more round.
 func (p *pass) keep() {
 	for _, x := range p.arena.pieces {
+		p.read.sign(x.Off, x.data)
 		for _, e := range p.want.Clip(x.Extent) {
 			p.left = append(p.left, piece{e, x.data[e.Off-x.Off : e.End()-x.Off]})
 		}
@@ -210,10 +224,11 @@ func (p *pass) finish(c *catch) error {
 	}
 	waited := p.s.frozen - p.frozen
 	p.s.logf("writers waited %d ms in all; %s were read within the freeze", p.s.frozen.Milliseconds(), progress.Bytes(p.caught))
-	p.s.used = c.used
-	p.tail = &manifest.Tail{Used: c.used, Live: &manifest.LiveFacts{
+	p.s.used = c.Used
+	p.s.news = &News{Late: p.late, Signs: p.read.signs}
+	p.tail = &manifest.Tail{Used: c.Used, Live: &manifest.LiveFacts{
 		Method: method, FrozenMS: waited.Milliseconds(), Rounds: p.rounds,
-		Caught: p.read.count - p.first + p.caught,
+		Caught: p.read.count - p.first + p.caught, Read: p.s.disk.n.Load(),
 	}}
 	return nil
 }
@@ -223,7 +238,18 @@ func (s *Source) note(text string) {
 	s.notes = append(s.notes, text)
 }
 
-// changed tells what about a disk must not change while it is copied, and did.
+// changed tells what about the disk must not change while it is copied, and did.
+func (s *Source) changed(is Surveyed) string {
+	if what := changed(s.head, is.Head); what != "" {
+		return what
+	}
+	if now := is.Void.Union(s.swap); len(s.void.Subtract(now)) > 0 {
+		return "a journal was made anew or became damaged"
+	}
+	return ""
+}
+
+// changed is that of two heads.
 func changed(was, is *manifest.Head) string {
 	if !reflect.DeepEqual(was.Table, is.Table) || len(was.Parts) != len(is.Parts) {
 		return "the partition table was changed"

@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"maps"
 	"os"
@@ -57,9 +58,12 @@ func newGuestCard(t *testing.T, node string) *guestCard {
 	return c
 }
 
-func (c *guestCard) open(t *testing.T, hook func() error) *live.Source {
+func (c *guestCard) open(t *testing.T, hook func() error, more ...func(*live.Options)) *live.Source {
 	t.Helper()
 	o := options(t).WithFrozen(hook)
+	for _, set := range more {
+		set(&o)
+	}
 	o.AllowLongFreeze = true
 	o.MaxFreeze = time.Minute // the hook reads the whole disk, on a slow machine
 	s, err := live.Open(t.Context(), disk.Host(), c.disk, o)
@@ -74,7 +78,9 @@ func (c *guestCard) open(t *testing.T, hook func() error) *live.Source {
 	return s
 }
 
-// readDisk reads a disk past the page cache.
+// readDisk reads a disk past the page cache. Of its memory it touches only what is
+// not zero: writers wait meanwhile, and a page of memory costs this guest more than
+// reading it.
 func readDisk(path string, size int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECT, 0)
 	if err != nil {
@@ -83,15 +89,19 @@ func readDisk(path string, size int64) ([]byte, error) {
 	defer f.Close()
 	buf := extent.Buffer()
 	defer extent.Release(buf)
-	var all []byte
-	for off := int64(0); off < size; off += extent.BufferSize {
-		n, err := f.ReadAt(buf[:min(extent.BufferSize, size-off)], off)
+	b := make([]byte, size)
+	for off := 0; off < len(b); off += extent.BufferSize {
+		n, err := f.ReadAt(buf[:min(extent.BufferSize, len(b)-off)], int64(off))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, buf[:n]...)
+		for at := 0; at < n; at += 4096 {
+			if page := buf[at:min(at+4096, n)]; !extent.IsZero(page) {
+				copy(b[off+at:], page)
+			}
+		}
 	}
-	return all, nil
+	return b, nil
 }
 
 func writeAndSync(path, text string) error {
@@ -138,7 +148,15 @@ func TestGuestBootPart(t *testing.T) {
 		t.Errorf("frozen %d times, notes %v, %+v: want two freezes and no note", tries, s.Notes(), tail.Live)
 	}
 	got := read(t, image)
-	for _, e := range tail.Used {
+	for _, e := range s.Void() {
+		if !extent.IsZero(got[e.Off:e.End()]) {
+			t.Errorf("the image has more than zeros in %v, the journal", e)
+		}
+	}
+	if v := s.Void(); len(v) == 0 || extent.IsZero(truth[v[0].Off:v[0].End()]) {
+		t.Error("premise: the journal of the frozen disk is not empty")
+	}
+	for _, e := range tail.Used.Subtract(s.Void()) {
 		if !bytes.Equal(got[e.Off:e.End()], truth[e.Off:e.End()]) {
 			t.Errorf("used bytes differ from those of the frozen disk in %v", e)
 		}
@@ -191,26 +209,43 @@ func TestGuestRestlessBootPart(t *testing.T) {
 }
 
 // TestGuestSwapFile swaps to a file of the frozen root: that it is written to is
-// no trouble.
+// no trouble, but what was left out must be swap until the end.
 func TestGuestSwapFile(t *testing.T) {
 	vmtest.Only(t)
 	c := newGuestCard(t, "/dev/ubdc")
 	swap := filepath.Join(c.root, "swap")
-	if err := os.WriteFile(swap, make([]byte, 4*mib), 0o600); err != nil {
+	const memory = "what lay in memory"
+	if err := os.WriteFile(swap, bytes.Repeat([]byte(memory), 4*mib/len(memory)+1)[:4*mib], 0o600); err != nil {
 		t.Fatal(err)
 	}
 	fixture.Run(t, "mkswap", swap)
 	fixture.Run(t, "swapon", swap)
-	defer fixture.Run(t, "swapoff", swap)
 	s := c.open(t, nil)
-	if got := s.Swap().Bytes(); got != 4*mib {
-		t.Errorf("swapped to %d bytes, want 4 MiB", got)
+	if got := s.Swap().Bytes(); got != 4*mib-64<<10 {
+		t.Errorf("swapped to %d bytes, want 4 MiB without the header's 64 KiB", got)
 	}
 	image := filepath.Join(t.TempDir(), "image")
 	if _, err := save(t, s, image); err != nil {
 		t.Fatal(err)
 	}
-	judgeParts(t, s, read(t, image))
+	saved := read(t, image)
+	judgeParts(t, s, saved)
+	if n := bytes.Count(saved, []byte(memory)); n > 64<<10/len(memory) {
+		t.Errorf("the image has what lay in memory %d times", n)
+	}
+	if !bytes.Contains(saved, []byte("SWAPSPACE2")) {
+		t.Error("the image has no header of the swap file")
+	}
+
+	off := func(o *live.Options) {
+		o.BeforeFreeze = func(context.Context) error {
+			fixture.Run(t, "swapoff", swap)
+			return nil
+		}
+	}
+	if _, err := save(t, c.open(t, nil, off), image); err == nil || !strings.Contains(err.Error(), "swap was switched off") {
+		t.Errorf("swap switched off amid the copy: got %v", err)
+	}
 }
 
 // TestGuestMappedPart refuses a disk of which another device has a part: who

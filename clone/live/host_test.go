@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		err = live.RunWatchdog(os.Stdin, os.Stdout)
 	case "writer":
 		err = runWriter(arg)
+	case "prober":
+		err = runProber(arg)
 	case "victim":
 		err = runVictim(arg)
 	default:
@@ -54,12 +56,12 @@ func role(name string) *exec.Cmd {
 }
 
 // survey is what the command hands to live.
-func survey(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, error) {
+func survey(r io.ReaderAt, size, sector int64) (live.Surveyed, error) {
 	blocks, err := clone.NewBlocks(r, size, sector)
 	if err != nil {
-		return nil, nil, err
+		return live.Surveyed{}, err
 	}
-	return blocks.Head(), blocks.Used(), nil
+	return live.Surveyed{Head: blocks.Head(), Used: blocks.Used(), Void: blocks.Void()}, nil
 }
 
 func options(tb testing.TB) live.Options {
@@ -166,7 +168,13 @@ func (c *card) mount(tb testing.TB, opts string) {
 // write starts a writer on the card; it ends with the test.
 func (c *card) write(tb testing.TB) {
 	tb.Helper()
-	cmd := role("writer " + filepath.Join(c.dir, "work"))
+	c.start(tb, role("writer "+filepath.Join(c.dir, "work")))
+}
+
+// start starts a process of ours that says when it is ready, and ends when its
+// standard input does, or with the test.
+func (c *card) start(tb testing.TB, cmd *exec.Cmd) (end func(), said *bufio.Reader) {
+	tb.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -185,9 +193,11 @@ func (c *card) write(tb testing.TB) {
 			tb.Errorf("writer: %v", err)
 		}
 	})
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+	said = bufio.NewReader(out)
+	if _, err := said.ReadString('\n'); err != nil {
 		tb.Fatalf("writer: %v", err)
 	}
+	return func() { in.Close() }, said
 }
 
 // open opens the card as a source.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,11 +18,18 @@ import (
 
 // judge holds an image against what another program read of the frozen disk: no
 // byte that dumpe2fs does not call free may differ, nor one outside of the ext4
-// part. Then e2fsck and the writer's checksums have their say.
+// part; but the journal's body is zeros. Then e2fsck and the writer's checksums
+// have their say.
 func (c *card) judge(tb testing.TB, image, truth string) {
 	tb.Helper()
 	want := extent.Of(extent.Extent{Off: mib, Len: c.part2.Off - mib}).Union(c.usedByDumpe2fs(tb, truth))
 	a, b := read(tb, image), read(tb, truth)
+	for _, e := range c.journalByDebugfs(tb, truth) {
+		if !extent.IsZero(a[e.Off:e.End()]) {
+			tb.Errorf("the image has more than zeros in the journal's body at %v", e)
+		}
+		clear(b[e.Off:e.End()])
+	}
 	for _, e := range want {
 		if !bytes.Equal(a[e.Off:e.End()], b[e.Off:e.End()]) {
 			off := e.Off
@@ -72,6 +81,38 @@ func (c *card) usedByDumpe2fs(tb testing.TB, image string) extent.Set {
 		tb.Fatal("dumpe2fs is not understood")
 	}
 	return extent.Of(extent.Extent{Off: 0, Len: c.part2.Len}).Subtract(extent.Of(free...)).Shift(c.part2.Off)
+}
+
+// journalByDebugfs is the body of the ext4 part's journal: inode 8 without its first
+// block. It is empty where there is no journal.
+func (c *card) journalByDebugfs(tb testing.TB, image string) extent.Set {
+	tb.Helper()
+	part := fixture.Cut(tb, image, fixture.Part{Num: 2, Off: c.part2.Off, Size: c.part2.Len})
+	defer os.Remove(part)
+	var block int64
+	for line := range strings.Lines(fixture.Run(tb, "dumpe2fs", "-h", part)) {
+		if value, ok := strings.CutPrefix(line, "Block size:"); ok {
+			fmt.Sscan(value, &block)
+		}
+	}
+	var body []extent.Extent
+	for _, m := range mapped.FindAllStringSubmatch(fixture.Run(tb, "debugfs", "-R", "stat <8>", part), -1) {
+		first, last, at := number(m[1]), max(number(m[1]), number(m[2])), number(m[3])
+		if first == 0 {
+			first, at = 1, at+1
+		}
+		body = append(body, extent.Extent{Off: at * block, Len: (last - first + 1) * block})
+	}
+	return extent.Of(body...).Shift(c.part2.Off)
+}
+
+// mapped is a run of a file in what debugfs says: (FIRST-LAST):BLOCK-BLOCK.
+var mapped = regexp.MustCompile(`\((\d+)(?:-(\d+))?\):(\d+)`)
+
+// number is 0 for what is none.
+func number(s string) int64 {
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
 }
 
 // check lets e2fsck judge the image's root, and the writer's own checksums.

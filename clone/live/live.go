@@ -22,10 +22,16 @@ import (
 	"lifeboat/clone/manifest"
 )
 
-// A Survey looks at a disk of size bytes that holds still: what lies on it, and
-// which of its bytes are in use. It runs while file systems are frozen, so it
-// writes and logs nothing.
-type Survey func(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, error)
+// A Survey looks at a disk of size bytes that holds still. It runs while file
+// systems are frozen, so it writes and logs nothing.
+type Survey func(r io.ReaderAt, size, sector int64) (Surveyed, error)
+
+// Surveyed is what a Survey found.
+type Surveyed struct {
+	Head *manifest.Head
+	Used extent.Set // bytes in use
+	Void extent.Set // of them those that hold nothing: the image has zeros there
+}
 
 // Options of Open.
 type Options struct {
@@ -88,21 +94,25 @@ const maxFreeze = 10 * time.Second
 type Source struct {
 	// config
 	o       Options
-	disk    *disk.Source
+	disk    *counted
 	host    host
 	parts   []part
-	swap    extent.Set // bytes that are swapped to: of no instant
+	swap    extent.Set // bytes that are swapped to: what they hold is lost with the memory
 	granule int64
 	method  string
 
 	// state
 	head    *manifest.Head
 	used    extent.Set // as of head
+	void    extent.Set // as of head, and swap: zeros in the image, written or not
 	tracker tracker
 	sieve   *digests // nil: what the tracker tells has changed
 	freezer *freezer
 	limiter *limiter
 	guard   *watchdog
+	since   Since         // nil: all is read
+	looked  time.Time     // when all lay on the disk, and the tracker began
+	news    *News         // of the last pass
 	frozen  time.Duration // in all
 	notes   []string
 	busy    atomic.Bool // a pass is open
@@ -117,7 +127,7 @@ func Open(ctx context.Context, sys *disk.Sys, path string, o Options) (*Source, 
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{o: o, disk: d, host: host{sys: sys}}
+	s := &Source{o: o, disk: &counted{Source: d}, host: host{sys: sys}}
 	if s.o.MaxFreeze == 0 {
 		s.o.MaxFreeze = maxFreeze
 	}
@@ -184,14 +194,15 @@ func (s *Source) look(ctx context.Context) error {
 		return err
 	}
 	err := s.still(ctx, s.o.MaxFreeze, func() error {
+		s.looked = time.Now()
 		if err := s.tracker.begin(); err != nil {
 			return err
 		}
 		if err := s.ownJournals(); err != nil {
 			return err
 		}
-		var err error
-		s.head, s.used, err = s.survey()
+		is, err := s.survey()
+		s.head, s.used, s.void = is.Head, is.Used, is.Void.Union(s.swap)
 		return err
 	})
 	if err := errors.Join(err, s.limiter.off()); err != nil {
@@ -204,13 +215,16 @@ func (s *Source) look(ctx context.Context) error {
 }
 
 // survey runs the caller's Survey.
-func (s *Source) survey() (*manifest.Head, extent.Set, error) {
-	head, used, err := s.o.Survey(newAhead(s.disk), s.disk.Size(), s.disk.Sector())
+func (s *Source) survey() (Surveyed, error) {
+	is, err := s.o.Survey(newAhead(s.disk), s.disk.Size(), s.disk.Sector())
 	if err != nil {
-		return nil, nil, err
+		return Surveyed{}, err
 	}
-	return head, used, used.Check(s.disk.Size())
+	return is, errors.Join(is.Used.Check(s.disk.Size()), is.Void.Check(s.disk.Size()))
 }
+
+// content reads the disk but for what holds nothing.
+func (s *Source) content() io.ReaderAt { return extent.Masked(s.disk, s.void) }
 
 // Head is of the instant of Open.
 func (s *Source) Head() *manifest.Head { return s.head }
@@ -220,6 +234,10 @@ func (s *Source) Facts() disk.Facts { return s.disk.Facts() }
 
 // Method is how writes are noticed: Traced, Compared or NoneMounted.
 func (s *Source) Method() string { return s.method }
+
+// Written is how many sectors of 512 bytes were written to the disk since the
+// system started, by anyone.
+func (s *Source) Written() (int64, error) { return s.host.writtenSectors(s.disk.Facts().Disk.Name) }
 
 // Notes are sentences about what a pass could not hold to one instant.
 func (s *Source) Notes() []string { return s.notes }

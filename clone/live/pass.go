@@ -39,7 +39,7 @@ type Pass = interface {
 // Open begins a pass: the used blocks in ascending order, then rounds of what
 // was written meanwhile, and last, read within a freeze, what makes all of it of
 // one instant. There is one pass at a time.
-func (s *Source) Open(_ context.Context, want extent.Set) (Pass, error) {
+func (s *Source) Open(ctx context.Context, want extent.Set) (Pass, error) {
 	if !s.busy.CompareAndSwap(false, true) {
 		return nil, errors.New("BUG: two passes over a live disk at once")
 	}
@@ -53,8 +53,8 @@ func (s *Source) Open(_ context.Context, want extent.Set) (Pass, error) {
 		return nil, err
 	}
 	p := &pass{s: s, want: want, arena: arena, frozen: s.frozen}
-	p.read = &reader{r: s.disk, sieve: s.sieve, buf: extent.Buffer()}
-	return p, p.begin()
+	p.read = &reader{r: s.content(), sieve: s.sieve, buf: extent.Buffer()}
+	return p, p.begin(ctx)
 }
 
 // A pass copies in rounds.
@@ -67,7 +67,9 @@ type pass struct {
 	// state
 	read    *reader
 	left    []piece    // of the arena, to be yielded
-	ever    extent.Set // what was read at least once
+	same    extent.Set // of the first pass: what is as in the base, and not yielded yet
+	ever    extent.Set // what was read at least once, or is the same
+	late    extent.Set // what was written after the look
 	missing extent.Set // what the next round has to read, written or not
 	rounds  int
 	started time.Time // of the round
@@ -86,16 +88,28 @@ type pass struct {
 	tail    *manifest.Tail
 }
 
-// begin starts the first round. What was written before is read anew anyway.
-func (p *pass) begin() error {
+// begin starts the first round. What was written before is read anew anyway, but
+// for what is left out since it is the same: that is the next round's.
+func (p *pass) begin(ctx context.Context) error {
 	if p.s.sieve != nil {
 		p.s.sieve.forget()
 	}
 	var loss *lossError
-	if _, err := p.s.tracker.take(); err != nil && (!errors.As(err, &loss) || p.s.method == NoneMounted) {
+	dirty, err := p.s.tracker.take()
+	if err != nil && (!errors.As(err, &loss) || p.s.method == NoneMounted) {
+		return errors.Join(err, p.Close())
+	}
+	same, err := p.s.unchanged(ctx, err)
+	if err != nil {
 		return errors.Join(err, p.Close())
 	}
 	p.start(p.s.used)
+	if len(same) > 0 {
+		p.same = same.Intersect(p.read.todo)
+		p.read.todo = p.read.todo.Subtract(p.same)
+		p.missing = dirty
+	}
+	p.late = dirty
 	return nil
 }
 
@@ -119,6 +133,11 @@ func (p *pass) Next(ctx context.Context) (extent.Record, error) {
 	for {
 		if len(p.left) > 0 {
 			return p.patch(), nil
+		}
+		if len(p.same) > 0 && p.same[0].Off < p.read.at() {
+			rec := extent.Record{Extent: p.same[0], Kind: extent.Same}
+			p.same = p.same[1:]
+			return rec, nil
 		}
 		rec, ok, err := p.read.next(ctx)
 		if ok || err != nil {
@@ -235,7 +254,8 @@ func (p *pass) round(ctx context.Context) error {
 		dirty = dirty.Intersect(p.ever)
 	}
 	p.rounds++
-	p.start(dirty.Union(p.missing).Subtract(p.s.swap))
+	p.late = p.late.Union(dirty)
+	p.start(dirty.Union(p.missing).Subtract(p.s.void))
 	p.missing = nil
 	return nil
 }
@@ -250,6 +270,7 @@ func (p *pass) lost(err error) (extent.Set, error) {
 		return nil, fmt.Errorf("writes were missed %d times: %w", p.losses, err)
 	}
 	p.s.logf("%v: everything is copied again", err)
+	p.late = extent.Of(extent.Extent{Off: 0, Len: p.s.disk.Size()})
 	return p.ever.Union(p.s.used), nil
 }
 

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"io"
+	"math"
 	"sync"
 
 	"lifeboat/clone/extent"
@@ -20,6 +21,7 @@ type reader struct {
 	start int64      // where the buffer begins on the disk
 	fresh extent.Set // what of the buffer was not yielded yet
 	count int64      // bytes that were yielded
+	signs extent.Set // sectors with the signature of swap
 }
 
 // zeroGranule is the length of the shortest run of zeros that becomes a record
@@ -55,6 +57,17 @@ func (c *reader) next(ctx context.Context) (rec extent.Record, ok bool, err erro
 	return rec, true, nil
 }
 
+// at is where the next record begins.
+func (c *reader) at() int64 {
+	switch {
+	case len(c.fresh) > 0:
+		return c.fresh[0].Off
+	case len(c.todo) > 0:
+		return c.todo[0].Off
+	}
+	return math.MaxInt64
+}
+
 // fill reads the next chunk.
 func (c *reader) fill() error {
 	e := chunk(c.todo[0])
@@ -66,6 +79,7 @@ func (c *reader) fill() error {
 	if err := readFull(c.r, c.buf[:e.Len], e); err != nil {
 		return err
 	}
+	c.sign(e.Off, c.buf[:e.Len])
 	c.start = e.Off
 	if c.sieve != nil {
 		c.fresh = c.sieve.changed(e, c.buf[:e.Len])
@@ -73,6 +87,13 @@ func (c *reader) fill() error {
 		c.fresh = extent.Of(e)
 	}
 	return nil
+}
+
+// sign remembers the swap signatures in b, which lies at off.
+func (c *reader) sign(off int64, b []byte) {
+	if found := swapSigns(off, b); len(found) > 0 {
+		c.signs = c.signs.Union(found)
+	}
 }
 
 // run is the length of what b begins with, and whether that is zeros.

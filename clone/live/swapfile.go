@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"lifeboat/clone/extent"
+	"lifeboat/clone/filesystem/swap"
 )
 
 // A fiemapRequest is struct fiemap of Linux, include/uapi/linux/fiemap.h, with
@@ -29,11 +30,17 @@ const (
 	fiemapLast  = 1 // FIEMAP_EXTENT_LAST
 )
 
-// swapOn is where the kernel swaps to on the disk: parts, and files of its file
-// systems. It writes there past the file system, frozen or not, and what lies
-// there is lost with the memory it belongs to.
+// swapOn is where the kernel swaps to on the disk: in parts, and files of its file
+// systems, but for their headers. It writes there past the file system, frozen or
+// not, and what lies there is lost with the memory it belongs to.
 func (h host) swapOn(parts []part) (extent.Set, error) {
-	set := in(parts, swapped)
+	var set extent.Set
+	for _, p := range parts {
+		if p.state == swapped {
+			body := extent.Extent{Off: p.extent.Off + swap.MaxPage, Len: p.extent.Len - swap.MaxPage}
+			set = set.Union(extent.Of(body))
+		}
+	}
 	for _, name := range h.swaps() {
 		st, err := stat(name)
 		if err != nil {
@@ -43,7 +50,7 @@ func (h host) swapOn(parts []part) (extent.Set, error) {
 			if p.state != freezing || p.dev != numberOf(st.Dev) {
 				continue
 			}
-			file, err := fileExtents(name)
+			file, err := fileExtents(name, swap.MaxPage)
 			if err != nil {
 				return nil, err
 			}
@@ -53,8 +60,8 @@ func (h host) swapOn(parts []part) (extent.Set, error) {
 	return set, nil
 }
 
-// fileExtents is where a file lies on its file system.
-func fileExtents(name string) (extent.Set, error) {
+// fileExtents is where a file lies on its file system, from byte from on.
+func fileExtents(name string, from uint64) (extent.Set, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -66,7 +73,8 @@ func fileExtents(name string) (extent.Set, error) {
 			return nil, errors.Join(fmt.Errorf("where %s lies: %w", name, err), f.Close())
 		}
 		for _, x := range m.Extents[:min(m.Mapped, fiemapCount)] {
-			es = append(es, extent.Extent{Off: int64(x.Physical), Len: int64(x.Length)})
+			skip := min(x.Length, max(from, x.Logical)-x.Logical)
+			es = append(es, extent.Extent{Off: int64(x.Physical + skip), Len: int64(x.Length - skip)})
 			start = x.Logical + x.Length
 			if x.Flags&fiemapLast != 0 {
 				return extent.Of(es...), f.Close()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"lifeboat/clone/extent"
+	"lifeboat/internal/speech"
 )
 
 // Version of the JSON form. A reader takes any head whose Version is not
@@ -97,12 +98,12 @@ const (
 // A Table is a partition table as data. Package layout reads, fits and writes
 // it.
 type Table struct {
-	Kind    TableKind  `json:"kind"`
-	ID      string     `json:"id,omitempty"`      // MBR: 8 lower-case hex digits; GPT: the disk's GUID, lower case
-	Entries []Entry    `json:"entries,omitempty"` // by number
-	Code    []byte     `json:"code,omitempty"`    // bytes 0–439 of sector 0: boot code, kept always
-	Own     extent.Set `json:"own,omitempty"`     // the sectors that hold the table itself
-	Notes   []string   `json:"notes,omitempty"`   // what people should know of it, as sentences
+	Kind    TableKind     `json:"kind"`
+	ID      string        `json:"id,omitempty"`      // MBR: 8 lower-case hex digits; GPT: the disk's GUID, lower case
+	Entries []Entry       `json:"entries,omitempty"` // by number
+	Code    []byte        `json:"code,omitempty"`    // bytes 0–439 of sector 0: boot code, kept always
+	Own     extent.Set    `json:"own,omitempty"`     // the sectors that hold the table itself
+	Notes   []speech.Text `json:"notes,omitempty"`   // what people should know of it, as sentences
 
 	// GPT only; zero means: as gdisk makes it. Boards whose boot loader lies
 	// where the entries would be have a shorter table, or one that was moved.
@@ -185,5 +186,6 @@ type LiveFacts struct {
 	Method   string `json:"method"`    // how writes were noticed: "tracefs", "compare", "none mounted"
 	FrozenMS int64  `json:"frozen_ms"` // how long writers had to wait
 	Rounds   int    `json:"rounds"`
-	Caught   int64  `json:"caught"` // bytes that were copied again
+	Caught   int64  `json:"caught"`         // bytes that were copied again
+	Read     int64  `json:"read,omitempty"` // bytes that were read from the disk, in all
 }

@@ -60,7 +60,11 @@ func Match(all []*Snapshot, name string) []*Snapshot {
 	}
 	var fit []*Snapshot
 	for _, s := range all {
-		if (of == "" || of == s.Host || of == s.Series) && s.called(what) {
+		mine := of == s.host() || of == s.Series
+		if of == "" { // of a system that lies on two disks it is the one with the root
+			mine = !s.OfBoot() || what == s.ID
+		}
+		if mine && s.called(what) {
 			fit = append(fit, s)
 		}
 	}
@@ -86,16 +90,16 @@ func choices(all, fit []*Snapshot, name string) []string {
 	what := name[strings.IndexByte(name, '/')+1:]
 	hosts := map[string]map[string]bool{} // to their series
 	for _, s := range all {
-		if hosts[s.Host] == nil {
-			hosts[s.Host] = map[string]bool{}
+		if hosts[s.host()] == nil {
+			hosts[s.host()] = map[string]bool{}
 		}
-		hosts[s.Host][s.Series] = true
+		hosts[s.host()][s.Series] = true
 	}
 	var names []string
 	for _, s := range fit {
 		of := s.Series
-		if s.Host != "" && len(hosts[s.Host]) == 1 {
-			of = s.Host
+		if s.host() != "" && len(hosts[s.host()]) == 1 {
+			of = s.host()
 		}
 		if n := of + "/" + what; !slices.Contains(names, n) {
 			names = append(names, n)

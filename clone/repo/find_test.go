@@ -2,11 +2,13 @@ package repo_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
 	"lifeboat/clone/repo"
+	"lifeboat/clone/store"
 )
 
 // TestSeries holds the table of docs/REPOSITORY.md, section 3.
@@ -100,4 +102,19 @@ func want(all []*repo.Snapshot) []string {
 		names = append(names, s.Label())
 	}
 	return names
+}
+
+// TestTwoInOneSecond holds that the later one is the latest.
+func TestTwoInOneSecond(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 24, 2, 15, 0, 0, time.UTC)
+	clock := func() time.Time { now = now.Add(20 * time.Millisecond); return now }
+	r := fresh(t, store.NewFolder(t.TempDir()), repo.InitOptions{}, repo.Options{Clock: clock})
+	c := randomContent(rand.New(rand.NewPCG(5, 6)), 4*chunk)
+	for range 8 { // their random digits would have to agree with their order
+		want := mustSave(t, r, c, repo.SaveOptions{})
+		if got, err := r.Find(t.Context(), repo.Latest); err != nil || got.ID != want.ID {
+			t.Fatalf("latest: got %v (%v), want %s", got, err, want.ID)
+		}
+	}
 }

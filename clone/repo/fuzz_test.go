@@ -46,6 +46,7 @@ func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"version":1,"id":"0123456789abcdef","chunk":1048576,"grace_seconds":86400}`))
 	f.Add([]byte(`{"version":1,"base":"0123456789abcdef/20261124T021500Z-5f0c9a1e","chunks":"AAAA"}`))
 	f.Add([]byte(`{"version":1,"files":["snapshots/0123456789abcdef/20261124T021500Z-5f0c9a1e.caibx"]}`))
+	f.Add([]byte(`{"version":1,"repository":"0123456789abcdef","pair":{"file":"0123456789abcdef/20261124T021500Z-5f0c9a1e","size":1,"boots":true}}`))
 	f.Add([]byte(`["0123456789abcdef/20261124T021500Z-5f0c9a1e"]`))
 	r := fresh(f, store.NewFolder(f.TempDir()), repo.InitOptions{}, repo.Options{})
 	f.Fuzz(func(t *testing.T, b []byte) {

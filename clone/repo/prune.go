@@ -161,11 +161,14 @@ func (p *pruner) decide(ctx context.Context) error {
 		return err
 	}
 	var err error
-	p.decision, err = p.r.decide(ctx, p.now, p.decision)
-	if err == nil {
-		p.report.Live, p.report.Snapshots = int64(len(p.decision.chunks)), len(p.decision.snaps)
+	if p.decision, err = p.r.decide(ctx, p.now, p.decision); err != nil {
+		return err
 	}
-	return err
+	p.report.Live, p.report.Snapshots = int64(len(p.decision.chunks)), len(p.decision.snaps)
+	if s, ok := p.r.s.(syncer); ok && !p.o.DryRun {
+		return s.Sync(ctx) // or a power loss could bring a forgotten record back, and not its chunks
+	}
+	return nil
 }
 
 // sweepAll sweeps each list that is old enough, and removes it.
@@ -334,6 +337,11 @@ func (p *pruner) condemn(ctx context.Context) error {
 // cleaner is a store that can be left with files in the making.
 type cleaner interface {
 	Clean(ctx context.Context, before time.Time) (bytes int64, err error)
+}
+
+// syncer is a store in which a removal may be undone by a power loss.
+type syncer interface {
+	Sync(ctx context.Context) error
 }
 
 // publish puts the list of what was condemned.

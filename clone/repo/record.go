@@ -45,27 +45,28 @@ func (b Bound) check(data []byte) error {
 
 // A Record is what makes a snapshot.
 type Record struct {
-	Version    int       `json:"version"`
-	Repository string    `json:"repository"`
-	Series     string    `json:"series"`
-	ID         string    `json:"id"`
-	Time       time.Time `json:"time"` // when the backup began, by the clock and zone of who made it
-	Host       string    `json:"host,omitempty"`
-	Name       string    `json:"name,omitempty"` // that a person gave
-	Type       string    `json:"type,omitempty"` // of a schedule
-	Identity   Identity  `json:"identity"`
-	Base       string    `json:"base,omitempty"` // ID of the snapshot that "same" referred to
-	Size       int64     `json:"size"`           // of the disk, bytes
-	Used       int64     `json:"used"`           // bytes in use
-	Added      int64     `json:"added"`          // bytes that the store grew by
-	Chunks     int64     `json:"chunks"`         // that were put
-	Index      Bound     `json:"index"`
-	Manifest   Bound     `json:"manifest"`
+	Version    int            `json:"version"`
+	Repository string         `json:"repository"`
+	Series     string         `json:"series"`
+	ID         string         `json:"id"`
+	Time       time.Time      `json:"time"` // when the backup began, by the clock and zone of who made it
+	Host       string         `json:"host,omitempty"`
+	Name       string         `json:"name,omitempty"` // that a person gave
+	Type       string         `json:"type,omitempty"` // of a schedule
+	Identity   Identity       `json:"identity"`
+	Base       string         `json:"base,omitempty"` // ID of the snapshot that "same" referred to
+	Pair       *manifest.Pair `json:"pair,omitempty"` // the other disk's snapshot; nil = the system lies on this disk alone
+	Size       int64          `json:"size"`           // of the disk, bytes
+	Used       int64          `json:"used"`           // bytes in use
+	Added      int64          `json:"added"`          // bytes that the store grew by
+	Chunks     int64          `json:"chunks"`         // that were put
+	Index      Bound          `json:"index"`
+	Manifest   Bound          `json:"manifest"`
 }
 
 // Label is how a person names the snapshot.
 func (r *Record) Label() string {
-	label := r.Host
+	label := r.host()
 	if label == "" {
 		label = r.Series
 	}
@@ -113,7 +114,7 @@ func (r *Record) check(c config, series, id string) error {
 	case r.Manifest.Size <= 0 || r.Manifest.Size > maxManifest:
 		return fmt.Errorf("a manifest of %d bytes is not possible", r.Manifest.Size)
 	}
-	return errors.Join(checkWord("host", r.Host), checkWord("name", r.Name), checkWord("type", r.Type))
+	return errors.Join(checkWord("host", r.Host), checkWord("name", r.Name), checkWord("type", r.Type), checkPair(r.Pair))
 }
 
 // checkWord refuses what would confuse a terminal, or a name after REPO@.

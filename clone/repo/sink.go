@@ -22,6 +22,11 @@ type SaveOptions struct {
 	Host     string
 	Name     string // that a person gave; "" = none
 	Type     string // of a schedule
+	ID       string // of NewID, where another record is to name it; "" = made here
+	// Time is when the backup began; zero = now
+	Time time.Time
+	// Pair names the snapshot of the other disk, where a system lies on two
+	Pair *manifest.Pair
 	// Base is a snapshot of the same series, whose chunks are not looked up again,
 	// and which records of kind Same refer to. nil = none
 	Base   *Snapshot
@@ -67,26 +72,42 @@ type making struct {
 // Save begins a snapshot. It is refused here if nothing says which series it
 // belongs to.
 func (r *Repo) Save(o SaveOptions) (*Sink, error) {
-	now := r.o.Clock()
-	random, err := randomHex(r.o.Random, 4)
+	if o.Time.IsZero() {
+		o.Time = r.o.Clock()
+	}
+	var err error
+	if o.ID == "" {
+		o.ID, err = r.NewID(o.Time)
+	} else if !idForm.MatchString(o.ID) {
+		err = fmt.Errorf("%q is no ID of a snapshot", o.ID)
+	}
 	if err != nil {
 		return nil, err
 	}
 	k := &Sink{r: r, o: o, rec: Record{
 		Version: configVersion, Repository: r.config.ID, Series: o.Series,
-		ID: now.UTC().Format(idTime) + "-" + random, Time: now.Round(0).Truncate(time.Second),
-		Host: o.Host, Name: o.Name, Type: o.Type, Identity: o.Identity,
+		ID: o.ID, Time: o.Time.Round(0).Truncate(time.Millisecond), // two may begin in one second
+		Host: o.Host, Name: o.Name, Type: o.Type, Identity: o.Identity, Pair: o.Pair,
 	}}
 	if k.rec.Series == "" {
 		k.rec.Series = o.Identity.Series()
 	}
 	if !isHex(k.rec.Series, seriesLen) {
-		return nil, errors.New("nothing on the disk says which system it is of: name its series by 16 hex digits")
+		return nil, ErrSeries
 	}
 	if o.Base != nil {
 		k.rec.Base = o.Base.ID
 	}
-	return k, errors.Join(checkWord("host", o.Host), checkWord("name", o.Name), checkWord("type", o.Type))
+	return k, errors.Join(checkWord("host", o.Host), checkWord("name", o.Name), checkWord("type", o.Type), checkPair(o.Pair))
+}
+
+// ErrSeries is what Save gives where no series can be named.
+var ErrSeries = errors.New("nothing on the disk says which system it is of: name its series by 16 hex digits")
+
+// NewID makes the ID of a snapshot that is begun at a time.
+func (r *Repo) NewID(at time.Time) (string, error) {
+	random, err := randomHex(r.o.Random, 4)
+	return at.UTC().Format(idTime) + "-" + random, err
 }
 
 // Start implements clone.Sink.

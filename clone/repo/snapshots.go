@@ -67,7 +67,9 @@ func (r *Repo) Snapshots(ctx context.Context, series string) ([]*Snapshot, error
 		return nil, err
 	}
 	found = slices.DeleteFunc(found, func(s *Snapshot) bool { return s == nil })
-	slices.SortFunc(found, func(a, b *Snapshot) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(found, func(a, b *Snapshot) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.host(), b.host()), cmp.Compare(a.ID, b.ID))
+	})
 	return found, errors.Join(errs...)
 }
 

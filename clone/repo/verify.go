@@ -14,6 +14,7 @@ import (
 
 // VerifyOptions say how much is read.
 type VerifyOptions struct {
+	Series   string  // only its snapshots; "" = all
 	Fraction float64 // of the chunks, another part each time; 0 or 1 = all
 	Meter    *progress.Meter
 }
@@ -31,7 +32,7 @@ type VerifyReport struct {
 // against their digests. An error says that it could not be done to its end; what
 // is damaged stands in the report.
 func (r *Repo) Verify(ctx context.Context, o VerifyOptions) (*VerifyReport, error) {
-	snaps, bad := r.Snapshots(ctx, "")
+	snaps, bad := r.Snapshots(ctx, o.Series)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

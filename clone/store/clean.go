@@ -49,7 +49,13 @@ func (f *Folder) Clean(ctx context.Context, before time.Time) (int64, error) {
 // renameio v2, tempfile.go, puts a dot before and a 63-bit number behind it.
 const makingDigits = 12
 
+// inTheMaking knows the names of our own files, and of those that came by SFTP:
+// partName.
 func inTheMaking(name string) bool {
+	if part, ok := strings.CutSuffix(name, ".part"); ok {
+		number := part[strings.LastIndexByte(part, '.')+1:]
+		return strings.HasPrefix(name, ".") && len(number) == 16 && strings.Trim(number, "0123456789abcdef") == ""
+	}
 	digits := len(name) - len(strings.TrimRight(name, "0123456789"))
 	return strings.HasPrefix(name, ".") && digits >= makingDigits
 }

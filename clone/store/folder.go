@@ -189,6 +189,35 @@ func (f *Folder) Remove(_ context.Context, name string) error {
 	return os.Remove(path)
 }
 
+// Move gives a file another name.
+func (f *Folder) Move(_ context.Context, from, to string) error {
+	src, err := f.Path(from)
+	if err != nil {
+		return err
+	}
+	dst, err := f.Path(to)
+	if err != nil {
+		return err
+	}
+	if err := makeFolder(filepath.Dir(dst)); err != nil {
+		return err
+	}
+	if err := os.Rename(src, dst); err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(filepath.Dir(dst))
+}
+
+// Sync makes all that was done in the folder survive a power loss: removals too,
+// which the others do not promise.
+func (f *Folder) Sync(context.Context) error {
+	dir, err := os.Open(f.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncFileSystem(dir), dir.Close())
+}
+
 // Now is the clock of whoever keeps the folder, which for a mounted one is its
 // server: the time of a file that is made for it, and removed.
 func (f *Folder) Now(context.Context) (time.Time, error) {

@@ -177,8 +177,7 @@ func (p *s3Put) send(ctx context.Context, data []byte, done *minio.CompletePart)
 // complete has the server put the parts together, which may take as long as
 // copying them. Where its answer is lost, the file itself tells.
 func (p *s3Put) complete(ctx context.Context) error {
-	patience := p.s.patience + time.Duration(p.size/(10<<20))*time.Second
-	err := p.s.try(ctx, p.name, patience, func(ctx context.Context, _ *watch) error {
+	err := p.s.try(ctx, p.name, p.s.assembly(p.size), func(ctx context.Context, _ *watch) error {
 		var parts []minio.CompletePart
 		for _, part := range p.done {
 			parts = append(parts, *part)
@@ -193,6 +192,34 @@ func (p *s3Put) complete(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// Move copies a file on the server, and removes the first one: the key must be
+// allowed to read, put and delete.
+func (s *S3) Move(ctx context.Context, from, to string) error {
+	dst, err := s.key(to)
+	if err != nil {
+		return err
+	}
+	info, err := s.Stat(ctx, from)
+	if err != nil {
+		return err
+	}
+	err = s.try(ctx, to, s.assembly(info.Size), func(ctx context.Context, _ *watch) error {
+		_, err := s.client.ComposeObject(ctx, minio.CopyDestOptions{Bucket: s.bucket, Object: dst}, minio.CopySrcOptions{
+			Bucket: s.bucket, Object: s.prefix + from, MatchETag: info.Tag,
+		})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", s.url(from), err)
+	}
+	return s.Remove(ctx, from)
+}
+
+// assembly is how long a server may be silent while it copies bytes.
+func (s *S3) assembly(size int64) time.Duration {
+	return s.patience + time.Duration(size/(10<<20))*time.Second
 }
 
 // abort has the server forget the parts. A key that may not, or a server that

@@ -192,6 +192,25 @@ func (s *SFTP) Remove(ctx context.Context, name string) error {
 	return err
 }
 
+// Move gives a file another name. Both are in one folder, or the other's folder
+// is there.
+func (s *SFTP) Move(ctx context.Context, from, to string) error {
+	dst, err := s.path(to)
+	if err != nil {
+		return err
+	}
+	asked := false
+	_, err = ask(ctx, s, from, func(c *sftp.Client, src string) (struct{}, error) {
+		err := rename(c, src, dst)
+		if again := asked; again && errors.Is(err, fs.ErrNotExist) {
+			_, err = c.Stat(dst) // only the answer was lost
+		}
+		asked = true
+		return struct{}{}, err
+	})
+	return err
+}
+
 // Now is the server's clock, to the second: the time of a file that is made for
 // it, in the store's folder, and removed.
 func (s *SFTP) Now(ctx context.Context) (time.Time, error) {

@@ -214,22 +214,27 @@ func (p *sftpPut) publish(ctx context.Context) error {
 	return p.rename(ctx)
 }
 
+func (p *sftpPut) rename(ctx context.Context) error {
+	return do(ctx, p.link, p.s.o.Patience, func(c *sftp.Client) error { return rename(c, p.part, p.at) })
+}
+
 // rename takes the place of a file that is there, without a moment in between
 // where the server can do that.
-func (p *sftpPut) rename(ctx context.Context) error {
-	return do(ctx, p.link, p.s.o.Patience, func(c *sftp.Client) error {
-		if _, ok := c.HasExtension(extRename); ok {
-			return c.PosixRename(p.part, p.at)
+func rename(c *sftp.Client, from, to string) error {
+	if _, ok := c.HasExtension(extRename); ok {
+		return c.PosixRename(from, to)
+	}
+	err := c.Rename(from, to)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if rerr := c.Remove(to); rerr != nil {
+		if _, serr := c.Stat(to); serr == nil && errors.Is(rerr, fs.ErrPermission) {
+			return fs.ErrExist // who may only add may not write over
 		}
-		err := c.Rename(p.part, p.at)
-		if err == nil {
-			return nil
-		}
-		if rerr := c.Remove(p.at); rerr != nil {
-			return err
-		}
-		return c.Rename(p.part, p.at)
-	})
+		return err
+	}
+	return c.Rename(from, to)
 }
 
 // wasRenamed finds out what became of a rename whose answer never came.

@@ -76,6 +76,9 @@ type (
 	clocked interface {
 		Now(ctx context.Context) (time.Time, error)
 	}
+	mover interface {
+		Move(ctx context.Context, from, to string) error
+	}
 	// local stores need no second try, and their files are random-access.
 	local interface {
 		openFile(name string) (ReaderAtCloser, Info, error)
@@ -108,6 +111,15 @@ func Now(ctx context.Context, s Store) (time.Time, error) {
 // PutBytes is Put of what is in memory.
 func PutBytes(ctx context.Context, s Store, name string, data []byte) error {
 	return s.Put(ctx, name, int64(len(data)), bytes.NewReader(data))
+}
+
+// Move gives a file another name, in the place of what has it. Until then that
+// stays. errors.ErrUnsupported where a kind of store cannot do it.
+func Move(ctx context.Context, s Store, from, to string) error {
+	if m, ok := s.(mover); ok {
+		return m.Move(ctx, from, to)
+	}
+	return fmt.Errorf("to give a file another name in a %T: %w", s, errors.ErrUnsupported)
 }
 
 // Close ends the connection of a store that keeps one. It can still be used.
@@ -147,6 +159,20 @@ func openRange(ctx context.Context, s Store, name string, off, n int64, want Inf
 func Local(s Store) bool {
 	_, ok := s.(local)
 	return ok
+}
+
+// Shown is a place as it may be printed: of an address without user, password and
+// query, where signed links have their secrets.
+func Shown(place string) string {
+	scheme, _, found := strings.Cut(place, "://")
+	if !found {
+		return place
+	}
+	u, err := url.Parse(place)
+	if err != nil {
+		return scheme + "://…"
+	}
+	return printable(u)
 }
 
 // Options say how places are reached.

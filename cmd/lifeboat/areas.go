@@ -14,6 +14,7 @@ import (
 	"lifeboat/clone/manifest"
 	"lifeboat/clone/store"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 // diskAreas reads the boot areas of an eMMC into the origin, and describes those
@@ -41,7 +42,7 @@ func (o *origin) imageAreas(ctx context.Context, s store.Store, name string, opt
 	for _, a := range o.head.Areas {
 		data, err := image.ReadArea(ctx, s, name, a, opts)
 		if err != nil {
-			o.lost = append(o.lost, fmt.Sprintf("the boot area %s that belongs to %s cannot be had: %v", a.Name, o.place, err))
+			o.lost = append(o.lost, speech.New("the boot area %s that belongs to %s cannot be had: %v", a.Name, o.place, err))
 			continue
 		}
 		have, o.areas[a.Name] = append(have, a), data
@@ -61,14 +62,14 @@ func (e *env) withLost(src *origin, done error) error {
 			fmt.Fprintf(e.stdout, "  but: %s\n", text)
 		}
 	}
-	return reservedError{slices.Concat(src.lost, reserved.reservations)}
+	return reservedError{slices.Concat(speech.Strings(src.lost), reserved.reservations)}
 }
 
 // compareAreas holds boot areas against those of a disk: sentences about what
 // differs.
 func compareAreas(sys *disk.Sys, src *origin, path string) ([]string, error) {
 	if len(src.lost) > 0 {
-		return nil, errors.New(src.lost[0])
+		return nil, errors.New(src.lost[0].String())
 	}
 	if len(src.head.Areas) == 0 {
 		return nil, nil

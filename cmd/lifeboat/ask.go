@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/manifoldco/promptui"
+
+	"lifeboat/internal/speech"
 )
 
 // An asker puts questions to the person at one console.
@@ -82,6 +84,7 @@ func (q quiet) Close() error { return nil }
 
 // lineAsker asks where there is only a line: serial consoles, pipes.
 type lineAsker struct {
+	l    speech.Language
 	out  io.Writer
 	read func(ctx context.Context, prompt string) (string, error)
 }
@@ -102,7 +105,7 @@ func (a lineAsker) choose(ctx context.Context, title string, items []string) (in
 			return n - 1, nil
 		}
 		if text != "" {
-			fmt.Fprintf(a.out, "%q is none of them\n", text)
+			fmt.Fprintln(a.out, a.l.T("%q is none of them", text))
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"lifeboat/internal/speech"
 )
 
 func readFrom(text string) func(context.Context, string) (string, error) {
@@ -17,7 +19,7 @@ func readFrom(text string) func(context.Context, string) (string, error) {
 func TestLineAskerChooses(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	a := lineAsker{&out, readFrom("\nfour\n9\n2\n")}
+	a := lineAsker{speech.English, &out, readFrom("\nfour\n9\n2\n")}
 	got, err := a.choose(t.Context(), "which?", []string{"a", "b", "c"})
 	if err != nil || got != 1 {
 		t.Errorf("got %d, %v, want the second", got, err)
@@ -31,7 +33,7 @@ func TestLineAskerChooses(t *testing.T) {
 
 func TestLineAskerNoticesThatNobodyIsThere(t *testing.T) {
 	t.Parallel()
-	a := lineAsker{io.Discard, readFrom("half a line")}
+	a := lineAsker{speech.English, io.Discard, readFrom("half a line")}
 	if _, err := a.line(t.Context(), "word"); !errors.Is(err, errNobody) {
 		t.Errorf("got %v, want errNobody", err)
 	}

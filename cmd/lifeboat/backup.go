@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,18 +15,20 @@ import (
 	"lifeboat/clone/image"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 type backupOptions struct {
 	from, to  string
-	with      string // a second disk that is saved along
-	second    string // to this image
-	pair      *image.Pair
+	with      string         // a second disk that is saved along
+	second    string         // to this image
+	pair      *manifest.Pair // the backup of the other disk of the same system
 	overwrite bool
 	level     int
 	noVerify  bool
 	keepGoing bool
 	live      liveOptions
+	pace      func(ctx context.Context) // waits before each record where memory is short; nil: no need
 	snapshot  snapshotOptions
 	target    restoreOptions // where the output is a disk
 }
@@ -54,11 +57,13 @@ On a server it is read back when it has its name, and a bad one is removed.
 
 SRC is a disk that nobody uses, or / for the running system's own: it is copied
 while everything runs, frozen for a moment, and the backup is exactly what the
-disk held at that moment (docs/LIVE.md).
+disk held at that moment (docs/LIVE.md). Into a repository a later backup reads
+the metadata, and else only what may have changed since the last one.
 
-A system that lies on two disks is saved into two images that name each other:
---with and --second. Restore makes two disks, or one, of them. / finds by itself
-that its boot part lies on another disk, and saves that as FILE.boot.img….
+A system that lies on two disks is saved into two images that name each other,
+--with and --second, or into two snapshots, --with. Restore makes two disks, or
+one, of them. / finds by itself that its boot part lies on another disk, and saves
+that as FILE.boot.img…, or as the snapshot HOST.boot/….
 
 A disk that cannot be read everywhere ends the run, with the bytes and their
 part. --keep-going reads around such places, saves zeros in their stead, and says
@@ -81,10 +86,8 @@ where they lie: now, and whenever the backup is used (exit code 5).`,
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
 	addKeepGoing(cmd, &o.keepGoing)
 	f.StringVar(&o.with, "with", "", "save a second disk along, `SRC2`: the first one boots, the root is on the second")
-	f.StringVar(&o.second, "second", "", "the image of the second disk, `FILE2`, in the folder of the first")
-	f.StringVar(&o.snapshot.name, "name", "", "repository: give the snapshot this `NAME`")
-	f.StringVar(&o.snapshot.series, "series", "", "repository: which system's snapshots it follows, by 16 hex `DIGITS`; else that is found out")
-	f.StringVar(&o.snapshot.sign, "sign", "", "repository: sign the snapshot with this minisign `KEY` file")
+	f.StringVar(&o.second, "second", "", "image: that of the second disk, `FILE2`, in the folder of the first")
+	o.snapshot.addFlags(cmd)
 	o.live.addFlags(cmd)
 	e.addRepo(cmd)
 	e.addDryRun(cmd)
@@ -96,16 +99,19 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 		o.target.from, o.target.to, o.target.ids = o.from, o.to, string(clone.KeepIDs)
 		o.target.noVerify, o.target.keepGoing = o.noVerify, o.keepGoing
 		o.target.with, o.target.second = o.with, o.second
-		return runClone(ctx, e, o.target)
+		return runClone(ctx, e, o.target, o.live)
 	}
 	if e.isRepo(ctx, o.to) {
-		if o.with != "" || o.second != "" {
-			return usage("two disks are saved into a repository one after the other, without --with and --second")
+		if o.second != "" {
+			return usage("--second names a second image, and %s is a repository, which names its snapshots by itself", shown(o.to))
+		}
+		if o.from == "/" && o.with != "" {
+			return usage("/ finds by itself that it lies on two disks")
 		}
 		return backupToRepo(ctx, e, o)
 	}
-	if o.snapshot != (snapshotOptions{}) {
-		return usage("--name, --series and --sign are for a repository, and %s is none", shown(o.to))
+	if o.snapshot != (snapshotOptions{every: o.snapshot.every}) {
+		return usage("--name, --series, --sign, --full and --full-every are for a repository, and %s is none", shown(o.to))
 	}
 	if o.from != "/" && (o.with != "" || o.second != "") {
 		if o.with == "" {
@@ -114,7 +120,7 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 		if err := o.checkSecond(); err != nil {
 			return err
 		}
-		return e.saveTwo(ctx, o)
+		return e.saveTwo(ctx, o, imagesOf, func(src *origin, o backupOptions) error { return e.save(ctx, src, o) })
 	}
 	if o.from == "/" {
 		if o.keepGoing {
@@ -126,9 +132,9 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 		if err := noSpool(o.to, "the running system is spooled before it is packed"); err != nil {
 			return err
 		}
-		return e.saveRunning(ctx, o)
+		return e.withRunning(ctx, o, imagesOf, func(src *origin, o backupOptions) error { return e.save(ctx, src, o) })
 	}
-	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing})
+	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing, UsedOnly: true})
 	if err != nil {
 		return err
 	}
@@ -148,7 +154,7 @@ func (e *env) save(ctx context.Context, src *origin, o backupOptions) error {
 	start := e.clock()
 	tail, err := clone.Save(ctx, src.Source, src.head, sink, e.meter)
 	if err != nil {
-		return isThere(fmt.Errorf("%s → %s: %w", o.from, shown(o.to), err)) // of a server it is told only now
+		return isThere(fmt.Errorf("%s → %s: %w", shown(o.from), shown(o.to), err)) // of a server it is told only now
 	}
 	e.show.stop()
 	return e.tellSaved(src, o, tail, e.clock().Sub(start))
@@ -178,19 +184,21 @@ func isThere(err error) error {
 
 func (e *env) tellEstimate(src *origin, o backupOptions) error {
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "from": o.from, "to": shown(o.to), "head": src.head})
+		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "from": shown(o.from), "to": shown(o.to), "head": src.head})
 	}
-	fmt.Fprintf(e.stdout, "%s → %s: %s in use of %s\n", o.from, shown(o.to), progress.Bytes(src.head.Used()), progress.Bytes(src.head.Size))
-	for _, note := range src.head.Table.Notes {
-		fmt.Fprintf(e.stdout, "  %s\n", note)
-	}
+	l, used := e.language, progress.Bytes(src.head.Used())
+	fmt.Fprintf(e.stdout, "%s → %s: %s\n", shown(o.from), shown(o.to), l.T("%s in use of %s", used, progress.Bytes(src.head.Size)))
+	notes := slices.Clone(src.head.Table.Notes)
 	for _, p := range src.head.Parts {
 		if p.Why != "" {
-			fmt.Fprintf(e.stdout, "  part %d: all bytes are copied: %s\n", p.Num, p.Why)
+			notes = append(notes, speech.New("part %d: all bytes are copied: %s", p.Num, p.Why))
 		}
 	}
 	for _, a := range src.head.Areas {
-		fmt.Fprintf(e.stdout, "  boot area %s: %s, to %s\n", a.Name, progress.Bytes(a.Size), image.AreaFile(shown(o.to), a.Name))
+		notes = append(notes, speech.New("boot area %s: %s, to %s", a.Name, progress.Bytes(a.Size), image.AreaFile(shown(o.to), a.Name)))
+	}
+	for _, note := range notes {
+		fmt.Fprintf(e.stdout, "  %s\n", note.In(l))
 	}
 	return nil
 }
@@ -227,17 +235,18 @@ func (e *env) tellReservations(err error) error {
 // reservations are those of an image that nobody read back, or that has zeros
 // for what could not be read.
 func reservations(unread bool, h *manifest.Head, tail *manifest.Tail) error {
+	return reserved(reservationsOf(unread, h, tail))
+}
+
+func reservationsOf(unread bool, h *manifest.Head, tail *manifest.Tail) []string {
 	var texts []string
-	if words := clone.LostWords(h, tail.Unreadable); words != "" {
-		texts = append(texts, words)
+	if words := clone.LostWords(h, tail.Unreadable); !words.IsZero() {
+		texts = append(texts, words.String())
 	}
 	if unread {
 		texts = append(texts, "nothing was read back: it was not verified")
 	}
-	if len(texts) == 0 {
-		return nil
-	}
-	return reservedError{texts}
+	return texts
 }
 
 // verifiedWord ends the line that says what was done.

@@ -2,10 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +27,10 @@ type bench struct {
 	rounds int
 
 	// state
-	rows []benchRow
+	reads   string           // the disk whose reads are counted; "" = none
+	sectors map[string]int64 // that each contender read, the last time
+	rows    []benchRow
+	missing []string // rows that this machine cannot measure, and why
 }
 
 // A contender does a piece of work by one shell line. before is not timed.
@@ -36,31 +39,36 @@ type contender struct {
 	out                string // what it makes, to be weighed; "" = nothing
 }
 
-type benchRow struct {
-	what        string
-	ours, peer  contender
-	took, other time.Duration
-	note        string
-}
-
 // TestBench writes the table of docs/BENCHMARKS.md to the file that
 // LIFEBOAT_BENCH names. LIFEBOAT_BENCH_MIB is how much the file system holds,
-// LIFEBOAT_BENCH_ROUNDS how often each contender runs.
+// LIFEBOAT_BENCH_ROUNDS how often each contender runs,
+// LIFEBOAT_BENCH_ONLY some of the groups of rows, with commas.
 func TestBench(t *testing.T) {
 	to := os.Getenv("LIFEBOAT_BENCH")
 	if to == "" {
 		t.Skip("a benchmark: make bench")
 	}
 	fixture.Root(t) // the page cache is dropped before each run
-	fixture.Need(t, "mke2fs", "partclone.ext4", "e2image", "bmaptool", "zstd", "pigz", "dd", "cmp", "du", "sfdisk", "losetup", "resize2fs", "dumpe2fs")
-	b := &bench{TB: t, to: to, dir: t.TempDir(), rounds: benchNumber(t, "LIFEBOAT_BENCH_ROUNDS", 3)}
+	fixture.Need(t, "mke2fs", "partclone.ext4", "e2image", "bmaptool", "zstd", "pigz", "dd", "cmp", "du", "sfdisk", "losetup", "resize2fs", "dumpe2fs", "time")
+	b := &bench{
+		TB: t, to: to, dir: t.TempDir(), rounds: benchNumber(t, "LIFEBOAT_BENCH_ROUNDS", 3), sectors: map[string]int64{},
+	}
 	b.tool = filepath.Join(b.dir, "lifeboat")
 	b.run("CGO_ENABLED=0 go build -trimpath -o " + b.tool + " .")
-	b.makeCard(benchNumber(t, "LIFEBOAT_BENCH_MIB", 3072))
-	b.images()
-	b.restores()
-	b.packing()
-	b.smaller()
+	mib := benchNumber(t, "LIFEBOAT_BENCH_MIB", 3072)
+	b.makeCard(mib)
+	b.run(b.lifeboat("backup --no-verify card.img ours.img"))
+	for _, group := range []struct {
+		name string
+		run  func()
+	}{
+		{"images", b.images}, {"restores", b.restores}, {"packing", b.packing}, {"smaller", b.smaller}, {"slow", b.slow}, {"memory", b.memory},
+		{"nights", func() { b.nights(mib) }},
+	} {
+		if only := os.Getenv("LIFEBOAT_BENCH_ONLY"); only == "" || slices.Contains(strings.Split(only, ","), group.name) {
+			group.run()
+		}
+	}
 }
 
 func benchNumber(t *testing.T, name string, usual int) int {
@@ -74,6 +82,13 @@ func benchNumber(t *testing.T, name string, usual int) int {
 // makeCard makes an ext4 that holds mib MiB of this system's own files, and as
 // much room again by half.
 func (b *bench) makeCard(mib int) {
+	b.makeTree(mib)
+	b.run(fmt.Sprintf("truncate -s %dM card.img", max(mib*3/2, 64)))
+	b.run("mke2fs -q -t ext4 -E lazy_itable_init=0 -d tree card.img && rm -r tree && sync")
+}
+
+// makeTree copies mib MiB of this system's own files to the folder tree.
+func (b *bench) makeTree(mib int) {
 	b.run("mkdir tree")
 	left := mib << 10 // KiB
 	for _, dir := range []string{"/usr/lib", "/usr/share", "/usr/bin", "/usr/local", "/usr/sbin"} {
@@ -86,8 +101,6 @@ func (b *bench) makeCard(mib int) {
 			b.run("mkdir -p tree" + dir + " && cp -a " + path + " tree" + dir)
 		}
 	}
-	b.run(fmt.Sprintf("truncate -s %dM card.img", max(mib*3/2, 64)))
-	b.run("mke2fs -q -t ext4 -E lazy_itable_init=0 -d tree card.img && rm -r tree && sync")
 }
 
 func (b *bench) children(dir string) []string {
@@ -176,7 +189,7 @@ func (b *bench) restores() {
 	})
 	b.run("rm -f peer.img")
 	b.compare("restore to a disk that holds 95 % already", contender{
-		name: "lifeboat restore", before: b.spoil("disk.img"), line: b.lifeboat("restore ours.img disk.img"),
+		name: "lifeboat restore", before: b.spoil("ours.img", "disk.img"), line: b.lifeboat("restore ours.img disk.img"),
 	}, contender{name: "lifeboat restore to a blank one", before: blank, line: b.lifeboat("restore ours.img disk.img")})
 }
 
@@ -186,21 +199,29 @@ func (b *bench) smaller() {
 	const start = 4 << 20
 	b.run(fmt.Sprintf("truncate -s $(($(stat -c %%s card.img) + %d)) table.img && printf '%dM,,83\\n' | sfdisk -q table.img && "+
 		"dd if=card.img of=table.img bs=1M seek=%d conv=notrunc,sparse status=none", start, start>>20, start>>20))
-	b.compare("an image as small as its content", contender{
-		name: "lifeboat resize --into", before: "rm -f small.img", line: b.lifeboat("resize table.img --into small.img"), out: "small.img",
-	}, contender{
+	peer := contender{
 		name: "cp, e2fsck, resize2fs -M, truncate", before: "rm -f peer.img",
 		line: fmt.Sprintf("cp --sparse=always table.img peer.img && loop=$(losetup -f --show -o %d peer.img) && "+
 			"e2fsck -p -f $loop > e2fsck.log; resize2fs -M $loop > resize2fs.log 2>&1 && "+
 			"blocks=$(dumpe2fs -h $loop 2>&1 | sed -n 's/^Block count: *//p') && losetup -d $loop && "+
 			"truncate -s $((blocks * 4096 + %d)) peer.img && sync peer.img", start, start),
 		out: "peer.img",
-	})
+	}
+	ours := contender{
+		name: "lifeboat resize --into --no-verify", before: "rm -f small.img",
+		line: b.lifeboat("resize table.img --into small.img --no-verify"), out: "small.img",
+	}
+	b.compare("an image as small as its content", ours, peer)
+	// Nothing else holds what resize2fs made: its digest, from memory and from the disk.
+	peer.name += ", sha256sum twice"
+	peer.line += " && sha256sum peer.img > peer.sum && " + uncache("peer.img") + " && sha256sum -c --quiet peer.sum"
+	ours.name, ours.line = "lifeboat resize --into", b.lifeboat("resize table.img --into small.img")
+	b.compare("an image as small as its content, read back", ours, peer)
 }
 
 // spoil is a line that makes a restored disk wrong in every twentieth MiB.
-func (b *bench) spoil(disk string) string {
-	return "cp --sparse=always ours.img " + disk + " && for i in $(seq 10 20 $(($(stat -c %s " + disk + ") / 1048576 - 1))); do " +
+func (b *bench) spoil(image, disk string) string {
+	return "cp --sparse=always " + image + " " + disk + " && for i in $(seq 10 20 $(($(stat -c %s " + disk + ") / 1048576 - 1))); do " +
 		"dd if=/dev/urandom of=" + disk + " bs=1M count=1 seek=$i conv=notrunc status=none; done"
 }
 
@@ -218,7 +239,7 @@ func (b *bench) lifeboat(args string) string {
 
 // compare runs both in turns, and keeps the median of each.
 func (b *bench) compare(what string, ours, peer contender) {
-	var took, other []time.Duration
+	var took, other []cost
 	for i := range b.rounds {
 		if i%2 == 0 {
 			took = append(took, b.time(ours))
@@ -232,6 +253,9 @@ func (b *bench) compare(what string, ours, peer contender) {
 	if ours.out != "" {
 		row.note = fmt.Sprintf("%d MB, %d MB", b.weigh(ours.out)/1e6, b.weigh(peer.out)/1e6)
 	}
+	if b.reads != "" {
+		row.note = fmt.Sprintf("read %d MB, %d MB", b.sectors[ours.name]*512/1e6, b.sectors[peer.name]*512/1e6)
+	}
 	b.Logf("%s: %s %v, %s %v: %.2f  %s", what, ours.name, took, peer.name, other, row.ratio(), row.note)
 	b.rows = append(b.rows, row)
 	if err := os.WriteFile(b.to, []byte(b.table()), 0o644); err != nil { // after each row: it may take an hour
@@ -239,15 +263,8 @@ func (b *bench) compare(what string, ours, peer contender) {
 	}
 }
 
-func (r benchRow) ratio() float64 { return r.other.Seconds() / r.took.Seconds() }
-
-func median(d []time.Duration) time.Duration {
-	slices.Sort(d)
-	return d[len(d)/2]
-}
-
 // time runs a contender from a cold cache.
-func (b *bench) time(c contender) time.Duration {
+func (b *bench) time(c contender) cost {
 	b.Helper()
 	if c.before != "" {
 		b.run(c.before)
@@ -256,23 +273,64 @@ func (b *bench) time(c contender) time.Duration {
 	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
 		b.Fatal(err)
 	}
+	before := b.sectorsRead()
 	start := time.Now()
-	b.run(c.line)
-	return time.Since(start)
+	state := b.exec(c.line, io.Discard, "time", "-o", "peak", "-f", "%M")
+	took := cost{time: time.Since(start), cpu: state.UserTime() + state.SystemTime(), peak: b.peak()}
+	b.sectors[c.name] = b.sectorsRead() - before
+	return took
 }
 
+// peak is what time(1) has told: KiB.
+func (b *bench) peak() int64 {
+	kib, err := strconv.ParseInt(strings.TrimSpace(b.run("cat peak")), 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kib << 10
+}
+
+// sectorsRead is how many were read of the disk so far: the third field of
+// Documentation/block/stat.rst.
+func (b *bench) sectorsRead() int64 {
+	if b.reads == "" {
+		return 0
+	}
+	text, err := os.ReadFile("/sys/block/" + b.reads + "/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	n, err := strconv.ParseInt(strings.Fields(string(text))[2], 10, 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// run returns what a line says.
 func (b *bench) run(line string) string {
 	b.Helper()
-	cmd := exec.CommandContext(b.Context(), "bash", "-o", "pipefail", "-c", line)
+	var out strings.Builder
+	b.exec(line, &out)
+	return out.String()
+}
+
+// exec has bash run a line; before that, as a command that runs commands.
+func (b *bench) exec(line string, to io.Writer, before ...string) *os.ProcessState {
+	b.Helper()
+	args := append(before, "bash", "-o", "pipefail", "-c", line)
+	cmd := exec.CommandContext(b.Context(), args[0], args[1:]...)
 	if !strings.Contains(line, "go build") {
 		cmd.Dir = b.dir
 	}
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin", "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		b.Fatalf("%s: %v\n%s", line, err, out)
+	var said strings.Builder
+	cmd.Stdout = io.MultiWriter(to, &said)
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Run(); err != nil {
+		b.Fatalf("%s: %v\n%s", line, err, said.String())
 	}
-	return string(out)
+	return cmd.ProcessState
 }
 
 // weigh is how many bytes a file takes on the disk.
@@ -282,32 +340,6 @@ func (b *bench) weigh(name string) int64 {
 		b.Fatal(err)
 	}
 	return st.Blocks * 512
-}
-
-// table is docs/BENCHMARKS.md.
-func (b *bench) table() string {
-	var kernel unix.Utsname
-	if err := unix.Uname(&kernel); err != nil {
-		b.Fatal(err)
-	}
-	load, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		b.Fatal(err)
-	}
-	var t strings.Builder
-	fmt.Fprintf(&t, "# Measured against other tools\n\nWritten by `make bench` on %s: %d cores (%s), Linux %s.\n",
-		time.Now().Format(time.DateOnly), runtime.NumCPU(), runtime.GOARCH, unix.ByteSliceToString(kernel.Release[:]))
-	fmt.Fprintf(&t, "The card is one ext4 of %d MB, of which %d MB are files of this system; all of it lies in files of one disk.\n",
-		b.size("card.img")/1e6, b.weigh("ours.img")/1e6)
-	fmt.Fprintf(&t, "Each number is the median of %d runs in turns, from a cold cache, up to the last byte on the disk. "+
-		"More than 1.00 means that lifeboat is faster. The load when it ended was %s; where other work runs beside it, single rows swing by a fifth.\n\n",
-		b.rounds, strings.Fields(string(load))[0])
-	fmt.Fprintf(&t, "| work | lifeboat | s | peer | s | ratio | size on disk |\n|---|---|---|---|---|---|---|\n")
-	for _, r := range b.rows {
-		fmt.Fprintf(&t, "| %s | `%s` | %.1f | `%s` | %.1f | %.2f | %s |\n",
-			r.what, r.ours.name, r.took.Seconds(), r.peer.name, r.other.Seconds(), r.ratio(), r.note)
-	}
-	return t.String()
 }
 
 func (b *bench) size(name string) int64 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"regexp"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -144,6 +145,10 @@ type shownValue struct {
 	From     string `json:"from"`
 }
 
+// userinfo is that of a URL, with a password: what is shown gets sent around
+// when people ask for help. (xxxxx is what url.URL.Redacted has.)
+var userinfo = regexp.MustCompile(`://([^/@:"\s]*):[^/"\s]*@`)
+
 func runConfigShow(e *env, o configOptions, all bool) error {
 	c, err := o.load()
 	if err != nil {
@@ -157,7 +162,7 @@ func runConfigShow(e *env, o configOptions, all bool) error {
 		}
 		for _, k := range nightly.Keys() {
 			if from := c.Where(name, k.Name); all || from != "default" {
-				lines = append(lines, shownValue{name, k.Name, k.Text(&s), from})
+				lines = append(lines, shownValue{name, k.Name, userinfo.ReplaceAllString(k.Text(&s), "://$1:xxxxx@"), from})
 			}
 		}
 	}

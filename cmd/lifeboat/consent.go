@@ -9,12 +9,12 @@ import (
 
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
+	"lifeboat/internal/speech"
 )
 
 // consent asks a person for the word of the target. word is what --yes gave;
-// what is a sentence that says what will happen to the disk, whose path stands
-// for its %s.
-func (e *env) consent(word, what string) disk.Consent {
+// what is a sentence that says what will happen to the disk.
+func (e *env) consent(word string, what speech.Text) disk.Consent {
 	if word != "" {
 		return disk.Say(word)
 	}
@@ -25,7 +25,7 @@ func (e *env) consent(word, what string) disk.Consent {
 				Hint: "look at the plan with --dry-run, then give --yes=" + f.Word,
 			}
 		}
-		fmt.Fprintf(e.stderr, what+" Type %s to go on: ", f.Disk.Path, f.Word)
+		fmt.Fprint(e.stderr, e.language.T("%s Type %s to go on", what, f.Word)+": ")
 		answer, err := readLine(ctx, e.stdin)
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"lifeboat/clone/image"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 type convertOptions struct {
@@ -67,12 +68,15 @@ func runConvert(ctx context.Context, e *env, o convertOptions) error {
 	if err != nil {
 		return err
 	}
-	o.image.Logf = e.logf
+	o.image.Logf, o.image.UsedOnly = e.logf, true
 	src, err := e.openOrigin(ctx, o.from, o.image)
 	if err != nil {
 		return err
 	}
 	maps.Copy(areas, src.areas)
+	for _, note := range src.pairNote() {
+		e.logf("%s: %s", src.place, note)
+	}
 	return errors.Join(e.withLost(src, e.convert(ctx, src, sink, o)), src.Close())
 }
 
@@ -130,24 +134,22 @@ func planConversion(src *origin, o convertOptions) conversion {
 	return c
 }
 
-func (c conversion) String() string {
-	size := "not known before its end"
+// In is the plan as a person reads it.
+func (c conversion) In(l speech.Language) string {
+	words := []speech.Text{speech.New("not known before its end"), speech.New("what is in use")}
 	if c.Size >= 0 {
-		size = progress.Bytes(c.Size)
+		words[0] = speech.Plain(progress.Bytes(c.Size))
 	}
-	text := fmt.Sprintf("%s → %s: %s, ", c.From, c.To, size)
 	switch used := c.Head.Used(); {
 	case c.Whole:
-		text += "all of it"
+		words[1] = speech.New("all of it")
 	case used >= 0:
-		text += progress.Bytes(used) + " in use"
-	default:
-		text += "what is in use"
+		words[1] = speech.New("%s in use", progress.Bytes(used))
 	}
 	if c.Unpack {
-		text += ", unpacked beside it first"
+		words = append(words, speech.New("unpacked beside it first"))
 	}
-	return text
+	return fmt.Sprintf("%s → %s: %s", c.From, c.To, speech.Join(words, ", ").In(l))
 }
 
 func (e *env) convert(ctx context.Context, src *origin, sink clone.Sink, o convertOptions) error {
@@ -158,7 +160,7 @@ func (e *env) convert(ctx context.Context, src *origin, sink clone.Sink, o conve
 		}
 	}
 	if e.dry {
-		_, err := fmt.Fprintln(e.stdout, plan)
+		_, err := fmt.Fprintln(e.stdout, plan.In(e.language))
 		return err
 	}
 	if plan.Unpack {

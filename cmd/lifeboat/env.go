@@ -14,7 +14,9 @@ import (
 	"lifeboat/clone/disk"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/store"
+	"lifeboat/internal/memory"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 // env is the world as the commands see it: a test makes its own.
@@ -32,6 +34,8 @@ type env struct {
 	places   store.Options // how addresses are reached; with client
 	clock    func() time.Time
 	random   io.Reader
+	stateDir string // what is kept from one backup to the next
+	language speech.Language
 
 	// flags that every command has
 	json bool
@@ -58,6 +62,8 @@ func hostEnv() *env {
 		places:   store.HostOptions(os.Getenv),
 		clock:    time.Now,
 		random:   rand.Reader,
+		stateDir: "/var/lib/lifeboat",
+		language: speech.Of(os.Getenv),
 	}
 	e.places.Client = e.client
 	if e.places.SSH.Password == nil && e.terminal {
@@ -82,6 +88,15 @@ func (e *env) logf(format string, args ...any) {
 	e.show.logf(format, args...)
 }
 
+// memoryShare is which part of the memory that can be had a run takes beyond its
+// usual buffers: the collector may hold as much again, and the programs that are
+// started want theirs.
+const memoryShare = 4
+
 func (e *env) runner() clone.Runner {
-	return clone.Runner{Tools: e.tools, Meter: e.meter, Logf: e.logf, Clock: e.clock, Fuse: e.sys.OpenFuse}
+	have, _ := memory.Available(e.sys.Proc)
+	return clone.Runner{
+		Tools: e.tools, Meter: e.meter, Logf: e.logf, Clock: e.clock, Fuse: e.sys.OpenFuse,
+		Memory: have / memoryShare,
+	}
 }

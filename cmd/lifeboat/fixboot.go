@@ -11,6 +11,7 @@ import (
 	"lifeboat/boards"
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
+	"lifeboat/internal/speech"
 )
 
 type fixBootOptions struct {
@@ -60,9 +61,9 @@ func runFixBoot(ctx context.Context, e *env, o fixBootOptions) error {
 		return err
 	}
 	if e.dry || len(plan.Repairs) == 0 {
-		return reserved(plan.Left)
+		return reserved(speech.Strings(plan.Left))
 	}
-	target, err := disk.Claim(ctx, e.sys, facts, e.consent(o.yes, "These lines of %s will be changed."))
+	target, err := disk.Claim(ctx, e.sys, facts, e.consent(o.yes, speech.New("These lines of %s will be changed.", facts.Disk.Path)))
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,9 @@ func (e *env) lookToChange(place string) (disk.Facts, error) {
 
 // showChange shows a plan that changes a disk in place, and where a person must
 // agree, the word.
-func (e *env) showChange(plan fmt.Stringer, changes bool, t clone.Target) error {
+func (e *env) showChange(plan interface {
+	In(l speech.Language) string
+}, changes bool, t clone.Target) error {
 	if e.json {
 		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "plan", "plan": plan})
 	}
@@ -124,9 +127,9 @@ func (e *env) showChange(plan fmt.Stringer, changes bool, t clone.Target) error 
 	if e.dry || !changes {
 		out = e.stdout
 	}
-	_, err := fmt.Fprint(out, plan)
-	if e.dry && changes && t.Word != "" {
-		fmt.Fprintf(out, "  to go on     give --yes=%s\n", t.Word)
+	_, err := fmt.Fprint(out, plan.In(e.language))
+	if e.dry && changes {
+		e.showWord(out, t)
 	}
 	return err
 }

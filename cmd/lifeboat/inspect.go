@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -20,9 +19,11 @@ import (
 	"lifeboat/clone/image"
 	"lifeboat/clone/manifest"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 func newInspect(e *env) *cobra.Command {
+	check := false
 	cmd := &cobra.Command{
 		Use:   "inspect SRC",
 		Short: "Tell what a disk or an image holds, and whether it would boot",
@@ -31,20 +32,25 @@ what lies outside of parts, the board, and whether each reference that the board
 follows at boot resolves (exit code 5: one does not, or bytes cannot be read).
 
 SRC is a disk, an image file or the address of one. A packed image is read up to
-its last part; its boot references can be resolved only when it is unpacked.`,
+its last part; its boot references can be resolved only when it is unpacked.
+
+--check reads the inodes of ext2, ext3 and ext4, which takes seconds to minutes,
+and tells of files whose blocks their file system calls free: a backup of what is
+in use would lack them (exit code 5).`,
 		Args: args(1, 1),
-		RunE: func(cmd *cobra.Command, given []string) error { return inspect(cmd.Context(), e, given[0]) },
+		RunE: func(cmd *cobra.Command, given []string) error { return inspect(cmd.Context(), e, given[0], check) },
 	}
+	cmd.Flags().BoolVar(&check, "check", false, "hold the blocks of all files against what is in use")
 	e.addRepo(cmd)
 	return cmd
 }
 
-func inspect(ctx context.Context, e *env, place string) error {
+func inspect(ctx context.Context, e *env, place string, check bool) error {
 	src, err := e.openForInspect(ctx, place)
 	if err != nil {
 		return err
 	}
-	return errors.Join(runInspect(e, src), src.Close())
+	return errors.Join(runInspect(ctx, e, src, check), src.Close())
 }
 
 // openForInspect opens also a disk that is in use: only to look at it.
@@ -76,17 +82,23 @@ type inspection struct {
 	Findings []identity.Finding `json:"findings,omitempty"`
 	Notes    []string           `json:"notes,omitempty"`
 	Broken   string             `json:"broken,omitempty"` // why references were not followed
+	Stray    []string           `json:"stray,omitempty"`  // files with blocks that are called free, as sentences
 }
 
-func runInspect(e *env, src *origin) error {
+func runInspect(ctx context.Context, e *env, src *origin, check bool) error {
 	found := &inspection{Place: src.place, Head: src.head, Gaps: src.head.Gaps(), Smallest: clone.SmallestDisk(src.head), Board: src.head.Board, Notes: notesOf(src.head)}
-	found.Notes = append(found.Notes, src.lost...)
+	found.Notes = append(found.Notes, speech.Strings(src.lost)...)
 	if r, ok := src.files(); ok {
 		if err := found.lookAtBoot(r); err != nil {
 			return err
 		}
+		if check {
+			if err := found.lookAtMaps(ctx, r); err != nil {
+				return err
+			}
+		}
 	} else {
-		found.Notes = append(found.Notes, "it is packed: unpack it to have its boot references resolved")
+		found.Notes = append(found.Notes, "it is packed: unpack it to have its boot references resolved, and its files checked")
 	}
 	if e.json {
 		if err := json.NewEncoder(e.stdout).Encode(found); err != nil {
@@ -103,9 +115,9 @@ func runInspect(e *env, src *origin) error {
 
 // notesOf are what deserves to be told of a disk beside its table.
 func notesOf(h *manifest.Head) []string {
-	notes := slices.Clone(h.Table.Notes)
-	if words := clone.LostWords(h, h.Unreadable); words != "" {
-		notes = append(notes, words)
+	notes := speech.Strings(h.Table.Notes)
+	if words := clone.LostWords(h, h.Unreadable); !words.IsZero() {
+		notes = append(notes, words.String())
 	}
 	for _, p := range h.Parts {
 		if p.Why != "" {
@@ -155,16 +167,16 @@ func (n *inspection) verdict() error {
 	var bad []string
 	for _, f := range n.Findings {
 		if f.Serious() {
-			bad = append(bad, f.Text)
+			bad = append(bad, f.Text.String())
 		}
 	}
 	if n.Broken != "" {
 		bad = append(bad, n.Broken)
 	}
-	if words := clone.LostWords(n.Head, n.Head.Unreadable); words != "" {
-		bad = append(bad, words)
+	if words := clone.LostWords(n.Head, n.Head.Unreadable); !words.IsZero() {
+		bad = append(bad, words.String())
 	}
-	if len(bad) > 0 {
+	if bad = append(bad, n.Stray...); len(bad) > 0 {
 		return reservedError{bad}
 	}
 	return nil
@@ -200,6 +212,9 @@ func (n *inspection) print(out io.Writer) error {
 	}
 	if n.Broken != "" {
 		fmt.Fprintf(out, "boot: %s\n", n.Broken)
+	}
+	for _, line := range n.Stray {
+		fmt.Fprintf(out, "files: %s\n", line)
 	}
 	for _, line := range n.Notes {
 		fmt.Fprintf(out, "note: %s\n", line)

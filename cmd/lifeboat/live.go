@@ -13,9 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lifeboat/clone"
-	"lifeboat/clone/extent"
 	"lifeboat/clone/live"
-	"lifeboat/clone/manifest"
 )
 
 // liveOptions are for a source that is in use.
@@ -33,19 +31,6 @@ func (o *liveOptions) addFlags(cmd *cobra.Command) {
 // watchdogCommand is the word behind which the process that thaws hides.
 const watchdogCommand = "live-watchdog"
 
-// withRunning gives the running system's own disk to do. What could not be held
-// to one instant is a reservation.
-func (e *env) withRunning(ctx context.Context, to string, o liveOptions, do func(src *origin) error) error {
-	if err := mayFreeze(); err != nil {
-		return err
-	}
-	path, err := live.RootDisk(e.sys)
-	if err != nil {
-		return refusal(err)
-	}
-	return e.withLive(ctx, path, to, o, do)
-}
-
 func mayFreeze() error {
 	if os.Geteuid() != 0 {
 		return &clone.Refusal{Err: errors.New("only root may freeze the running system"), Hint: "call it with sudo"}
@@ -53,24 +38,24 @@ func mayFreeze() error {
 	return nil
 }
 
-// withLive does so with a disk that is in use.
-func (e *env) withLive(ctx context.Context, path, to string, o liveOptions, do func(src *origin) error) error {
+// withLive gives a disk that is in use to be saved.
+func (e *env) withLive(ctx context.Context, path string, o backupOptions, save func(*origin, backupOptions) error) error {
 	src, err := live.Open(ctx, e.sys, path, live.Options{
 		Survey:          surveyDisk,
 		Watchdog:        func() *exec.Cmd { return exec.Command("/proc/self/exe", watchdogCommand) },
-		Destination:     to,
-		AllowLongFreeze: o.longFreeze,
-		BeforeFreeze:    o.beforeFreeze,
-		AfterThaw:       o.afterThaw,
+		Destination:     o.to,
+		AllowLongFreeze: o.live.longFreeze,
+		BeforeFreeze:    o.live.beforeFreeze,
+		AfterThaw:       o.live.afterThaw,
 		Logf:            e.logf,
 	})
 	if err != nil {
 		return refusal(err)
 	}
 	facts := src.Facts()
-	running := &origin{Source: src, place: "/", head: src.Head(), disk: &facts, live: true}
+	running := &origin{Source: src, place: "/", head: src.Head(), disk: &facts, running: src}
 	if err = running.diskAreas(e.sys, facts.Disk); err == nil {
-		err = do(running)
+		err = save(running, o)
 	}
 	notes := src.Notes()
 	var reserved reservedError
@@ -101,12 +86,12 @@ func refusal(err error) error {
 }
 
 // surveyDisk is the engine's look at a disk that holds still.
-func surveyDisk(r io.ReaderAt, size, sector int64) (*manifest.Head, extent.Set, error) {
+func surveyDisk(r io.ReaderAt, size, sector int64) (live.Surveyed, error) {
 	blocks, err := clone.NewBlocks(r, size, sector)
 	if err != nil {
-		return nil, nil, err
+		return live.Surveyed{}, err
 	}
-	return blocks.Head(), blocks.Used(), nil
+	return live.Surveyed{Head: blocks.Head(), Used: blocks.Used(), Void: blocks.Void()}, nil
 }
 
 // newLiveWatchdog is the process that thaws the running system should the one

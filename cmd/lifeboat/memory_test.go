@@ -13,26 +13,41 @@ import (
 	"lifeboat/internal/fixture"
 )
 
-// mostMemory is what the tool may have resident, whatever the size of the disk.
-const mostMemory = 64 << 20
+// What the tool may have resident, whatever the size of the disk: bytes.
+const (
+	mostToRestore = 64 << 20 // a board with 256 MiB does it in the rescue system
+	mostToSave    = 128 << 20
+)
 
-// TestLongMemory saves, restores and verifies a card of 64 GB, and looks at the
-// most memory that each took.
+// TestLongMemory saves, restores and verifies a card of 64 GB, into files and a
+// repository, and looks at the most memory that each took.
 func TestLongMemory(t *testing.T) {
 	fixture.Long(t)
 	fixture.Root(t)
 	fixture.Need(t, "mke2fs", "e2fsck", "sfdisk")
 	w := newWorkshop(t)
-	card, packed, disk := largeCard(t), filepath.Join(w.dir, "card.img.zst"), fixture.Sparse(t, "disk.img", 64e9)
-	for _, args := range [][]string{{"backup", card, packed}, {"restore", packed, disk}, {"restore", card, disk}, {"verify", packed, disk}} {
+	card, disk := largeCard(t), fixture.Sparse(t, "disk.img", 64e9)
+	packed, place := filepath.Join(w.dir, "card.img.zst"), filepath.Join(w.dir, "repo")
+	w.run("repo", "init", place)
+	for _, c := range []struct {
+		most int64
+		args []string
+	}{
+		{mostToSave, []string{"backup", card, place}},
+		{mostToSave, []string{"backup", card, packed}},
+		{mostToRestore, []string{"restore", packed, disk}},
+		{mostToRestore, []string{"restore", card, disk}},
+		{mostToRestore, []string{"restore", place + "@latest", disk}},
+		{mostToRestore, []string{"verify", packed, disk}},
+	} {
 		started := time.Now()
-		peak, code := w.peak(args...)
-		t.Logf("%s: %d MiB resident at most, %.0f s", strings.Join(args, " "), peak>>20, time.Since(started).Seconds())
+		peak, code := w.peak(c.args...)
+		t.Logf("%v: %d MiB resident at most, %.0f s", c.args, peak>>20, time.Since(started).Seconds())
 		if code != exitDone && code != exitReserved { // an ext4 alone does not boot
-			t.Errorf("%s: exit code %d", args[0], code)
+			t.Errorf("%s: exit code %d", c.args[0], code)
 		}
-		if peak > mostMemory {
-			t.Errorf("%s: %d bytes were resident", args[0], peak)
+		if peak > c.most {
+			t.Errorf("%v: %d bytes were resident", c.args, peak)
 		}
 	}
 	fixture.Check(t, disk)

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"lifeboat/clone"
 	"lifeboat/clone/image"
+	"lifeboat/internal/speech"
 )
 
 // openSources opens what a disk is to be filled from: one source, or two that
@@ -44,11 +44,11 @@ func (e *env) merge(src, second *origin) (*origin, error) {
 	}
 	notes := m.Notes()
 	for _, g := range m.Guests() {
-		was := fmt.Sprintf("part %d of %s", g.Was, second.place)
+		was := speech.New("part %d of %s", g.Was, second.place)
 		if g.Was == 0 {
-			was = second.place
+			was = speech.Plain(second.place)
 		}
-		notes = append(notes, fmt.Sprintf("part %d is %s", g.Num, was))
+		notes = append(notes, speech.New("part %d is %s", g.Num, was))
 	}
 	return &origin{
 		Source: m.Source(), head: m.Head(), place: src.place + " + " + second.place,

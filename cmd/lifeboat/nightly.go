@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 type nightlyOptions struct {
 	configOptions
 	pinned string
+	full   bool
 }
 
 func newNightly(e *env) *cobra.Command {
@@ -28,9 +30,10 @@ func newNightly(e *env) *cobra.Command {
 		Use:   "nightly",
 		Short: "Make the backup that is configured, with all that is around it",
 		Long: `What the timer of "setup" starts: waits for the lock, mounts the destination,
-checks room and services, saves the running system (services are stopped around
-the freeze only), starts again what it stopped, forgets snapshots that no rule
-keeps, unmounts, and tells people. docs/NIGHTLY.md has it all.
+checks room and services, saves the running system into a repository or an image
+(services are stopped around the freeze only), starts again what it stopped,
+forgets snapshots that no rule keeps, prunes the repository and reads a sample of
+it back, unmounts, and tells people. docs/NIGHTLY.md has it all.
 
 Every key of the configuration is a flag. With several schedules name one. A
 snapshot with a --name never expires. --dry-run does every check, sends the test
@@ -43,6 +46,7 @@ notice, and changes nothing.`,
 	}
 	o.addFlags(cmd)
 	cmd.Flags().StringVar(&o.pinned, "name", "", "call the snapshot so: it never expires")
+	cmd.Flags().BoolVar(&o.full, "full", false, "repository: read all, also what cannot have changed, and check that")
 	e.addDryRun(cmd)
 	cmd.AddCommand(newNightlyList(e), newNightlyCheck(e), newNightlyTested(e), newNightlyRecover(e), newNightlyGuard(e))
 	return cmd
@@ -72,7 +76,7 @@ func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
 		return err
 	}
 	host.Guard = guardCommand(e, o.file)
-	vault := nightly.NewVault(os.Getenv("CREDENTIALS_DIRECTORY"))
+	vault := hostVault()
 	log := e.nightlyLog(vault)
 	if !e.dry {
 		if err := log.Open(s.LogFolder, name, s.LogLevel, s.LogKeep); err != nil {
@@ -80,12 +84,15 @@ func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
 		}
 	}
 	crier, err := nightly.NewCrier(s.Notify, e.client, vault, host.Name, log.Infof)
+	if err == nil && !isAddress(s.To) {
+		s.Credentials, err = vault.File(s.Credentials)
+	}
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
 	run := nightly.Run{
-		Host: host, Schedule: name, Settings: s, Pinned: o.pinned, DryRun: e.dry, Backup: imageBackup{e},
-		Crier: crier, Log: log, Language: languageOf(s), Rescuer: e.rescuer(host, &o.configOptions, log),
+		Host: host, Schedule: name, Settings: s, Pinned: o.pinned, Full: o.full, DryRun: e.dry, Backup: nightlyBackup{e, vault},
+		Crier: crier, Log: log, Language: e.languageOf(s), Rescuer: e.rescuer(host, &o.configOptions, log),
 	}
 	facts, err := run.Do(ctx)
 	if err = errors.Join(err, log.Close()); err != nil {
@@ -99,8 +106,13 @@ func (e *env) tellRun(run *nightly.Run, f nightly.Facts) error {
 	if e.dry {
 		tellVerdicts(e, run.Listed())
 		fmt.Fprintf(e.stdout, "all checks passed; a test notice was sent by: %s\n", strings.Join(append(run.Crier.Names(), ""), " "))
+	} else if f.Type == nightly.SnapshotType {
+		fmt.Fprintf(e.stdout, "%s: %d bytes in use, %d added, in %.0f s; %d old ones forgotten\n", f.File, f.Size, f.Added, f.Seconds, f.Removed)
 	} else {
 		fmt.Fprintf(e.stdout, "%s: %d bytes in %.0f s; %d old ones removed\n", f.File, f.Size, f.Seconds, f.Removed)
+	}
+	if f.FrozenMS > 0 {
+		fmt.Fprintf(e.stdout, "  writers waited %d ms\n", f.FrozenMS)
 	}
 	if len(f.Reservations) == 0 {
 		return nil
@@ -117,7 +129,7 @@ func tellVerdicts(e *env, verdicts []nightly.Verdict) {
 		if v.Keep {
 			word = "stays"
 		}
-		fmt.Fprintf(e.stdout, "%s  %s  (%s)\n", word, v.Name, v.Why)
+		fmt.Fprintf(e.stdout, "%s  %s  (%s)\n", word, v.Called(), v.Why)
 	}
 }
 
@@ -139,12 +151,20 @@ func (e *env) nightlyHost() (nightly.Host, error) {
 	h := nightly.Host{
 		RunDir: "/run/lifeboat", StateDir: "/var/lib/lifeboat", Fstab: "/etc/fstab", Proc: e.sys.Proc,
 		Name: name, MachineID: strings.TrimSpace(string(machine)), Zone: time.Local, Clock: e.clock,
-		Run: nightly.Exec, Have: e.have, Units: nightly.Systemd, Pauses: pauses(),
+		Run: nightly.Exec, Have: e.have, Units: nightly.Systemd, Pauses: pauses(), Reach: nightlyBackup{e, hostVault()}.reach,
 	}
 	if dir := os.Getenv("LIFEBOAT_NIGHTLY_ROOT"); dir != "" {
 		h.RunDir, h.StateDir = dir+"/run", dir+"/state"
 	}
 	return h, nil
+}
+
+// credstore is where systemd looks for credentials (systemd.exec(5)).
+const credstore = "/etc/credstore"
+
+// hostVault has the secrets of who runs this: a timer, or a person.
+func hostVault() *nightly.Vault {
+	return nightly.NewVault(cmp.Or(os.Getenv("CREDENTIALS_DIRECTORY"), credstore))
 }
 
 // guardCommand starts the guard of a run, which reads the same configuration.
@@ -172,13 +192,13 @@ func (e *env) rescuer(h nightly.Host, o *configOptions, log *nightly.Log) nightl
 			if err != nil {
 				return err
 			}
-			crier, err := nightly.NewCrier(s.Notify, e.client, nightly.NewVault(os.Getenv("CREDENTIALS_DIRECTORY")), h.Name, log.Infof)
+			crier, err := nightly.NewCrier(s.Notify, e.client, hostVault(), h.Name, log.Infof)
 			if err != nil {
 				return err
 			}
 			text, _ := os.ReadFile(path) // the notice says where it is
-			f := nightly.Facts{Kind: nightly.Died, Host: h.Name, Schedule: schedule, Type: s.Type, To: s.To, Log: path}
-			return crier.Tell(ctx, nightly.Say(languageOf(s), f, text))
+			f := nightly.Facts{Kind: nightly.Died, Host: h.Name, Schedule: schedule, Type: s.Type, To: shown(s.To), Log: path}
+			return crier.Tell(ctx, nightly.Say(e.languageOf(s), f, text))
 		},
 	}
 }

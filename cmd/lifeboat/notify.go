@@ -56,11 +56,11 @@ func runNotifyTest(ctx context.Context, e *env, o configOptions) error {
 		if err != nil {
 			return err
 		}
-		crier, err := nightly.NewCrier(s.Notify, e.client, nightly.NewVault(os.Getenv("CREDENTIALS_DIRECTORY")), host, e.logf)
+		crier, err := nightly.NewCrier(s.Notify, e.client, hostVault(), host, e.logf)
 		if err != nil {
 			return err
 		}
-		m := nightly.Say(languageOf(s), nightly.Facts{Kind: nightly.Test, Host: host, Schedule: name}, nil)
+		m := nightly.Say(e.languageOf(s), nightly.Facts{Kind: nightly.Test, Host: host, Schedule: name}, nil)
 		crier.Each(ctx, m, func(channel string, err error) {
 			told = true
 			if errs = append(errs, err); err == nil {
@@ -75,9 +75,9 @@ func runNotifyTest(ctx context.Context, e *env, o configOptions) error {
 }
 
 // languageOf is the language that a person is met in.
-func languageOf(s nightly.Settings) speech.Language {
+func (e *env) languageOf(s nightly.Settings) speech.Language {
 	if s.Language != "" {
 		return speech.Named(s.Language)
 	}
-	return speech.Of(os.Getenv)
+	return e.language
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
 	"lifeboat/clone/image"
+	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 )
 
 // fillTwo brings a system that lies on two disks to two disks again. Both are
@@ -120,7 +121,7 @@ func belong(src, second *origin) error {
 		p, other := x[0].pair, x[1]
 		if p != nil && (p.Size != other.head.Size || p.ID != other.head.Table.ID) {
 			return &clone.Refusal{
-				Err:  fmt.Errorf("%s does not belong to %s: that was saved together with a disk of %d bytes with the ID %q, in %s", other.place, x[0].place, p.Size, p.ID, p.File),
+				Err:  fmt.Errorf("%s does not belong to %s: that was saved together with a disk of %d bytes with the ID %q, in %s", other.place, x[0].place, p.Size, p.ID, x[0].shownOther()),
 				Hint: "restore them one by one, if that is meant",
 			}
 		}
@@ -128,47 +129,69 @@ func belong(src, second *origin) error {
 	return nil
 }
 
-// pairPlace is where the image lies that was saved together with this one.
+// pairPlace is where that lies which was saved together with this one.
 func (o *origin) pairPlace(place string) (string, error) {
 	switch {
 	case o.pair == nil:
 		return "", usage("--second is for the second of two disks: name its source with --with, as nothing beside %s does", shown(place))
-	case strings.Contains(place, "://"):
-		return place[:strings.LastIndex(place, "/")+1] + o.pair.File, nil
+	case o.other == "":
+		return "", &clone.Refusal{Err: fmt.Errorf("%s: %s", o.place, o.lost[0]), Hint: "name another source with --with, if that is meant"}
 	}
-	return filepath.Join(filepath.Dir(place), o.pair.File), nil
+	return o.other, nil
 }
 
-// pairNote tells of an image that belongs to one that is restored alone.
-func (o *origin) pairNote() []string {
-	if o.pair == nil || o.second != nil {
+// besideOf is the place of a file in the folder of another.
+func besideOf(place, file string) string {
+	if isAddress(place) {
+		return place[:strings.LastIndex(place, "/")+1] + file
+	}
+	return filepath.Join(filepath.Dir(place), file)
+}
+
+// pairNote tells of what belongs to a disk that is taken alone.
+func (o *origin) pairNote() []speech.Text {
+	if o.pair == nil || o.second != nil || o.other == "" {
 		return nil
 	}
-	role := "the other disk of its system"
+	role := speech.New("the other disk of its system")
 	if o.pair.Boots {
-		role = "the disk that boots its system"
+		role = speech.New("the disk that boots its system")
 	}
-	return []string{fmt.Sprintf("it was saved together with %s, %s: --with=%s makes one disk of both, with --second=DISK2 they become two again", o.pair.File, role, o.pair.File)}
+	other := o.shownOther()
+	return []speech.Text{speech.New("it was saved together with %s, %s: --with=%s makes one disk of both, with --second=DISK2 they become two again", other, role, other)}
 }
 
-// saveTwo saves two disks into two images that know of each other.
-func (e *env) saveTwo(ctx context.Context, o backupOptions) error {
-	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing})
+// shownOther is where that lies which belongs to it, without secrets.
+func (o *origin) shownOther() string {
+	if at, ok := strings.CutSuffix(o.other, "@"+o.pair.File); ok {
+		return shown(at) + "@" + o.pair.File
+	}
+	return shown(o.other)
+}
+
+// saveTwo saves two disks that nobody uses, the one that boots and the root's,
+// into two backups that know of each other.
+func (e *env) saveTwo(ctx context.Context, o backupOptions, split splitter, save func(*origin, backupOptions) error) error {
+	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing, UsedOnly: true})
 	if err != nil {
 		return err
 	}
-	second, err := e.openOrigin(ctx, o.with, image.Options{KeepGoing: o.keepGoing})
+	second, err := e.openOrigin(ctx, o.with, image.Options{KeepGoing: o.keepGoing, UsedOnly: true})
 	if err != nil {
 		return errors.Join(err, src.Close())
 	}
-	other := o
-	other.from, other.to = o.with, o.second
-	o.pair = &image.Pair{File: path.Base(o.second), Size: second.head.Size, ID: second.head.Table.ID}
-	other.pair = &image.Pair{File: path.Base(o.to), Size: src.head.Size, ID: src.head.Table.ID, Boots: true}
-	err = e.save(ctx, src, o)
+	if o.second != "" {
+		o.to, o.second = o.second, o.to // the root's, and the image of what boots
+	}
+	boot := manifest.Pair{Size: src.head.Size, ID: src.head.Table.ID, Boots: true}
+	two, err := split(o, boot, manifest.Pair{Size: second.head.Size, ID: second.head.Table.ID}, second)
+	if err == nil {
+		two[1].from = o.with
+		err = save(src, two[0])
+	}
 	if err == nil || exitCode(err) == exitReserved {
 		e.show = nil
-		err = errors.Join(err, e.save(ctx, second, other))
+		err = errors.Join(err, save(second, two[1]))
 	}
 	return errors.Join(err, src.Close(), second.Close())
 }

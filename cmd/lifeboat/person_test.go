@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,8 +59,8 @@ func openTerminal(ts *testscript.TestScript) (control, tty *os.File) {
 	return control, tty
 }
 
-// question is how lifeboat ends when it wants an answer.
-const question = " to go on: "
+// asks is how lifeboat ends when it wants an answer, in each of its languages.
+var asks = regexp.MustCompile(` (to go on|eingeben): $`)
 
 // A screen takes what stands on a terminal, and says when there is a question.
 type screen struct {
@@ -76,7 +77,7 @@ func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all.Write(p)
-	if !s.seen && strings.Contains(s.all.String(), question) {
+	if !s.seen && asks.Match(s.all.Bytes()) {
 		s.seen = true
 		close(s.asked)
 	}
@@ -99,7 +100,7 @@ func program(ts *testscript.TestScript, args []string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Env = append(os.Environ(), "LC_ALL="+ts.Getenv("LC_ALL"), "LANG="+ts.Getenv("LANG"))
 	return cmd
 }
 

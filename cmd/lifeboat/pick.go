@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"lifeboat/boards"
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
 	"lifeboat/clone/identity"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/speech"
 	"lifeboat/netboot"
 )
 
@@ -36,11 +36,11 @@ func (e *env) present(f disk.Facts, h *manifest.Head, o restoreOptions) (*clone.
 }
 
 // lossWords ask for consent: what will be lost.
-func lossWords(p *clone.Plan) string {
-	if kept := p.KeptWords(); kept != "" {
-		return fmt.Sprintf("All of %%s but %s will be lost.", kept)
+func lossWords(p *clone.Plan) speech.Text {
+	if kept := p.KeptWords(); !kept.IsZero() {
+		return speech.New("All of %s but %s will be lost.", p.Target.Path, kept)
 	}
-	return "All of %s will be lost."
+	return speech.New("All of %s will be lost.", p.Target.Path)
 }
 
 // suit has the plan tell what a board would not find at boot. Of a packed image

@@ -33,12 +33,16 @@ what they have in common is stored once (docs/REPOSITORY.md).
 	return cmd
 }
 
+// defaultChunk is the size of a new repository's chunks.
+const defaultChunk = "512K"
+
 type repoInitOptions struct {
 	place      string
 	chunk      string
 	grace      time.Duration
 	recipients []string
 	passphrase string
+	beside     bool // it may lie beside other things
 }
 
 func newRepoInit(e *env) *cobra.Command {
@@ -61,7 +65,7 @@ reads other repositories, cannot read such a one.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.chunk, "chunk", "512K", "size of a chunk: 256K, 512K, 1M, 2M or 4M; docs/REPOSITORY.md compares them")
+	f.StringVar(&o.chunk, "chunk", defaultChunk, "size of a chunk: 256K, 512K, 1M, 2M or 4M; docs/REPOSITORY.md compares them")
 	f.DurationVar(&o.grace, "grace", repo.DefaultGrace, "how long prune waits before it removes what nobody needs")
 	f.StringArrayVar(&o.recipients, "recipient", nil, "encrypt for this `RECIPIENT` of age (age1…)")
 	f.StringVar(&o.passphrase, "passphrase-file", "", "encrypt by the passphrase in the first line of `FILE`")
@@ -69,40 +73,47 @@ reads other repositories, cannot read such a one.`,
 }
 
 func runRepoInit(ctx context.Context, e *env, o repoInitOptions) error {
-	c := repo.InitOptions{Grace: o.grace}
-	var err error
-	if c.Chunk, err = chunkSize(o.chunk); err != nil {
-		return err
-	}
-	if len(o.recipients) > 0 {
-		if c.Encrypt.Age, err = age.ParseRecipients(strings.NewReader(strings.Join(o.recipients, "\n"))); err != nil {
-			return usage("--recipient: %v", err)
-		}
-	}
-	if c.Encrypt.Passphrase, err = firstLine(o.passphrase); err != nil {
-		return err
-	}
-	if !strings.Contains(o.place, "://") {
-		if err := makeRepoFolder(o.place); err != nil {
-			return err
-		}
-	}
-	s, err := e.repoStore(o.place)
+	chunk, err := e.initRepo(ctx, o)
 	if err != nil {
 		return err
 	}
-	if err := repo.Init(ctx, s, c, repo.Options{Random: e.random, Clock: e.clock}); err != nil {
-		return repoRefusal(o.place, err)
-	}
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "done", "repository": shown(o.place), "chunk": c.Chunk, "encrypted": o.encrypted()})
+		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "done", "repository": shown(o.place), "chunk": chunk, "encrypted": o.encrypted()})
 	}
 	kind := "not encrypted"
 	if o.encrypted() {
 		kind = "encrypted: without the identity or passphrase nobody can read it, you neither"
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: a repository, in chunks of %s, %s\n", shown(o.place), progress.Bytes(c.Chunk), kind)
+	_, err = fmt.Fprintf(e.stdout, "%s: a repository, in chunks of %s, %s\n", shown(o.place), progress.Bytes(chunk), kind)
 	return err
+}
+
+// initRepo makes a repository, and returns the size of its chunks.
+func (e *env) initRepo(ctx context.Context, o repoInitOptions) (int64, error) {
+	c := repo.InitOptions{Grace: o.grace}
+	var err error
+	if c.Chunk, err = chunkSize(o.chunk); err != nil {
+		return 0, err
+	}
+	if len(o.recipients) > 0 {
+		if c.Encrypt.Age, err = age.ParseRecipients(strings.NewReader(strings.Join(o.recipients, "\n"))); err != nil {
+			return 0, usage("--recipient: %v", err)
+		}
+	}
+	if c.Encrypt.Passphrase, err = firstLine(o.passphrase); err != nil {
+		return 0, err
+	}
+	if !isAddress(o.place) {
+		if err := o.makeFolder(); err != nil {
+			return 0, err
+		}
+	}
+	s, err := e.repoStore(o.place)
+	if err != nil {
+		return 0, err
+	}
+	err = repo.Init(ctx, s, c, repo.Options{Random: e.random, Clock: e.clock})
+	return c.Chunk, repoRefusal(o.place, err)
 }
 
 func (o repoInitOptions) encrypted() bool { return len(o.recipients) > 0 || o.passphrase != "" }
@@ -110,14 +121,14 @@ func (o repoInitOptions) encrypted() bool { return len(o.recipients) > 0 || o.pa
 // folderPerm keeps a disk's secrets with their owner.
 const folderPerm = 0o700
 
-// makeRepoFolder makes the folder, and refuses one that holds something else.
-func makeRepoFolder(path string) error {
-	entries, err := os.ReadDir(path)
+// makeFolder makes the folder, and refuses one that holds something else.
+func (o repoInitOptions) makeFolder() error {
+	entries, err := os.ReadDir(o.place)
 	if errors.Is(err, os.ErrNotExist) {
-		return os.MkdirAll(path, folderPerm)
+		return os.MkdirAll(o.place, folderPerm)
 	}
-	if err == nil && len(entries) > 0 && !isRepoFolder(path) {
-		return &clone.Refusal{Err: fmt.Errorf("%s holds other things already", path), Hint: "name a new folder, or an empty one"}
+	if err == nil && len(entries) > 0 && !o.beside && !isRepoFolder(o.place) {
+		return &clone.Refusal{Err: fmt.Errorf("%s holds other things already", o.place), Hint: "name a new folder, or an empty one"}
 	}
 	return err
 }

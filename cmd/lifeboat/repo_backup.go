@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,10 +13,11 @@ import (
 	"time"
 
 	"aead.dev/minisign"
+	"github.com/spf13/cobra"
 
 	"lifeboat/clone"
 	"lifeboat/clone/image"
-	"lifeboat/clone/live"
+	"lifeboat/clone/increment"
 	"lifeboat/clone/manifest"
 	"lifeboat/clone/repo"
 	"lifeboat/internal/progress"
@@ -25,6 +27,22 @@ import (
 // snapshotOptions are for a backup into a repository.
 type snapshotOptions struct {
 	name, series, sign string
+	kind               string // the schedule that it is of
+	full               bool   // read all, also what cannot have changed
+	every              int    // do so each Nth time; 0 = as package increment has it
+
+	id   string    // where another snapshot names it; "" = made when it is saved
+	time time.Time // of both of a pair; zero = when it is saved
+	host string    // "" = as the disk says
+}
+
+func (o *snapshotOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.name, "name", "", "repository: give the snapshot this `NAME`")
+	f.StringVar(&o.series, "series", "", "repository: which system's snapshots it follows, by 16 hex `DIGITS`; else that is found out")
+	f.StringVar(&o.sign, "sign", "", "repository: sign the snapshot with this minisign `KEY` file")
+	f.BoolVar(&o.full, "full", false, "repository, running system: read all, also what cannot have changed, and check that")
+	f.IntVar(&o.every, "full-every", increment.Every, "repository, running system: do so each `N`th time")
 }
 
 // backupToRepo saves a disk as a snapshot.
@@ -36,63 +54,87 @@ func backupToRepo(ctx context.Context, e *env, o backupOptions) error {
 	if err != nil {
 		return err
 	}
-	save := func(src *origin) error { return e.saveSnapshot(ctx, src, r, o) }
-	if o.from == "/" {
-		if o.keepGoing {
-			return errors.Join(refuseKeepGoing("the running system's disk"), r.Close())
-		}
-		return errors.Join(e.runningToRepo(ctx, o, save), r.Close())
+	save := func(src *origin, o backupOptions) error { return e.saveSnapshot(ctx, src, r, o) }
+	from := e.unsigned()
+	switch {
+	case o.from == "/" && o.keepGoing:
+		return errors.Join(refuseKeepGoing("the running system's disk"), r.Close())
+	case o.from == "/":
+		return errors.Join(from.withRunning(ctx, o, e.snapshotsOn(r), save), r.Close())
+	case o.with != "":
+		return errors.Join(from.saveTwo(ctx, o, e.snapshotsOn(r), save), r.Close())
 	}
-	src, err := e.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing})
+	src, err := from.openOrigin(ctx, o.from, image.Options{KeepGoing: o.keepGoing, UsedOnly: true})
 	if err != nil {
 		return errors.Join(err, r.Close())
 	}
-	return errors.Join(save(src), src.Close(), r.Close())
-}
-
-// runningToRepo saves the running system, if it lies on one disk: a repository
-// cannot say of two snapshots that they are of one instant.
-func (e *env) runningToRepo(ctx context.Context, o backupOptions, save func(*origin) error) error {
-	root, err := live.RootDisk(e.sys)
-	if err != nil {
-		return refusal(err)
-	}
-	boot, point, err := live.BootDisk(e.sys, root)
-	if err != nil {
-		return refusal(err)
-	}
-	if boot != "" {
-		return &clone.Refusal{Err: fmt.Errorf("%s lies on another disk, %s: a repository takes systems on one disk only", point, boot), Hint: "save it into images: lifeboat backup / FILE.img.zst"}
-	}
-	return e.withRunning(ctx, o.to, o.live, save)
+	return errors.Join(save(src, o), src.Close(), r.Close())
 }
 
 func (e *env) saveSnapshot(ctx context.Context, src *origin, r *repo.Repo, o backupOptions) error {
 	if e.dry {
 		return e.tellEstimate(src, o)
 	}
+	e.showProgress()
+	start := e.clock()
+	made, err := e.snapshot(ctx, src, r, o)
+	e.show.stop()
+	if err != nil {
+		return fmt.Errorf("%s → %s: %w", shown(o.from), shown(o.to), err)
+	}
+	return e.tellSnapshot(made, o, e.clock().Sub(start))
+}
+
+// noSeries adds what can be done about that.
+func noSeries(err error) error {
+	return &clone.Refusal{Err: err, Hint: "--series= takes the 16 hex digits of its earlier snapshots, or new ones"}
+}
+
+// A taken is a snapshot that was made.
+type taken struct {
+	*repo.Snapshot
+	tail         *manifest.Tail
+	increment    *increment.Report // nil: the disk was not in use, so all was read
+	reservations []string
+}
+
+// snapshot brings a source into a repository: of a disk in use it reads what may
+// have changed since the last snapshot, or all.
+func (e *env) snapshot(ctx context.Context, src *origin, r *repo.Repo, o backupOptions) (*taken, error) {
 	opts, err := e.whatSnapshot(ctx, src, r, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sink, err := r.Save(opts)
 	if err != nil {
-		return &clone.Refusal{Err: fmt.Errorf("%s: %w", o.from, err), Hint: "--series= takes the 16 hex digits of its earlier snapshots, or new ones"}
+		return nil, noSeries(err)
 	}
-	e.showProgress()
-	start := e.clock()
-	tail, err := clone.Save(ctx, src.Source, src.head, sink, e.meter)
+	var since *sinceLast
+	if src.running != nil {
+		if since, err = e.sinceLast(ctx, src, r, opts, o.snapshot); err != nil {
+			return nil, err
+		}
+		defer since.close()
+	}
+	tail, err := clone.Save(ctx, o.paced(src.Source), src.head, sink, e.meter)
 	if err != nil {
-		return fmt.Errorf("%s → %s: %w", o.from, shown(o.to), err)
+		return nil, err
 	}
-	e.show.stop()
-	return e.tellSnapshot(src, sink.Snapshot(), tail, o, e.clock().Sub(start))
+	made := &taken{Snapshot: sink.Snapshot(), tail: tail, reservations: reservationsOf(o.noVerify, src.head, tail)}
+	if since != nil {
+		report := since.ended(ctx, made.Snapshot)
+		made.increment = &report
+		made.reservations = append(made.reservations, alarms(report, src.head)...)
+	}
+	return made, nil
 }
 
 // whatSnapshot finds out whose disk it is, and which snapshot goes before.
 func (e *env) whatSnapshot(ctx context.Context, src *origin, r *repo.Repo, o backupOptions) (repo.SaveOptions, error) {
-	opts := repo.SaveOptions{Series: o.snapshot.series, Name: o.snapshot.name, Verify: !o.noVerify, Meter: e.meter, Areas: src.areas}
+	opts := repo.SaveOptions{Series: o.snapshot.series, Name: o.snapshot.name, Type: o.snapshot.kind, Verify: !o.noVerify, Meter: e.meter, Areas: src.areas}
+	opts.ID, opts.Time, opts.Pair = o.snapshot.id, o.snapshot.time, o.pair
 	opts.Identity, opts.Host = e.whose(src, o.from == "/")
+	opts.Host = cmp.Or(o.snapshot.host, opts.Host)
 	if opts.Series == "" {
 		opts.Series = opts.Identity.Series()
 	}
@@ -134,13 +176,10 @@ func signingKey(path string) (minisign.PrivateKey, error) {
 
 // whose tells whose disk it is: of the running system, or by what lies on it.
 func (e *env) whose(src *origin, running bool) (repo.Identity, string) {
-	id := repo.Identity{Disk: src.head.Table.ID}
 	if running {
-		root := os.DirFS("/")
-		id.Serial, id.Machine = netboot.Board(e.sys.Proc, e.sys.Sys).Serial, textOf(root, "etc/machine-id")
-		host, _ := os.Hostname()
-		return id, printable(host)
+		return e.runningIdentity(src.head.Table.ID)
 	}
+	id := repo.Identity{Disk: src.head.Table.ID}
 	r, ok := src.files()
 	if !ok {
 		return id, ""
@@ -151,6 +190,13 @@ func (e *env) whose(src *origin, running bool) (repo.Identity, string) {
 	}
 	id.Machine = textOf(root, "etc/machine-id")
 	return id, textOf(root, "etc/hostname")
+}
+
+// runningIdentity is that of the running system, on a disk of that ID.
+func (e *env) runningIdentity(disk string) (repo.Identity, string) {
+	host, _ := os.Hostname()
+	id := repo.Identity{Serial: netboot.Board(e.sys.Proc, e.sys.Sys).Serial, Machine: textOf(os.DirFS("/"), "etc/machine-id"), Disk: disk}
+	return id, printable(host)
 }
 
 // mostText bounds a host's name, and a machine ID.
@@ -181,19 +227,24 @@ func printable(s string) string {
 	}, s)
 }
 
-func (e *env) tellSnapshot(src *origin, s *repo.Snapshot, tail *manifest.Tail, o backupOptions, took time.Duration) error {
+func (e *env) tellSnapshot(s *taken, o backupOptions, took time.Duration) error {
 	name := shown(o.to) + "@" + s.Label()
 	if e.json {
 		err := json.NewEncoder(e.stdout).Encode(map[string]any{
-			"message": "done", "to": name, "snapshot": s, "seconds": took.Seconds(), "live": tail.Live, "verified": !o.noVerify,
-			"unreadable": tail.Unreadable,
+			"message": "done", "to": name, "snapshot": s.Snapshot, "seconds": took.Seconds(), "live": s.tail.Live, "verified": !o.noVerify,
+			"unreadable": s.tail.Unreadable, "increment": s.increment,
 		})
-		return errors.Join(err, reservations(o.noVerify, src.head, tail))
+		return errors.Join(err, reserved(s.reservations))
 	}
 	fmt.Fprintf(e.stdout, "%s: %s in use of %s saved in %.1f s, %s of it new, %s\n", name, progress.Bytes(s.Used), progress.Bytes(s.Size),
 		took.Seconds(), progress.Bytes(s.Added), verifiedWord(!o.noVerify))
-	if live := tail.Live; live != nil {
+	if live := s.tail.Live; live != nil {
 		fmt.Fprintf(e.stdout, "  as of one instant: writers waited %d ms, %s copied again (%s)\n", live.FrozenMS, progress.Bytes(live.Caught), live.Method)
+		if s.increment.Full == "" {
+			fmt.Fprintf(e.stdout, "  read %s of %s in use: what may have changed\n", progress.Bytes(live.Read), progress.Bytes(s.Used))
+		} else {
+			fmt.Fprintf(e.stdout, "  all was read: %s\n", s.increment.Full)
+		}
 	}
-	return e.tellReservations(reservations(o.noVerify, src.head, tail))
+	return e.tellReservations(reserved(s.reservations))
 }

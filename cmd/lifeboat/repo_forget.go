@@ -28,7 +28,8 @@ func newRepoForget(e *env) *cobra.Command {
 		Long: `Takes snapshots away, by the names that lifeboat snapshots lists. The room that only
 they needed becomes free by lifeboat repo prune, when the grace is over.
 
-The last snapshot of a system is taken away only with --last. One whose record
+Of a system on two disks both snapshots go, whichever is named. The last snapshot of
+a system is taken away only with --last. One whose record
 cannot be read is named by SERIES/ID.`,
 		Example: `  lifeboat repo forget /mnt/nas/pis pi/2026-11-24T03:15:00`,
 		Args:    args(2, 1000),
@@ -71,6 +72,7 @@ func (e *env) forget(ctx context.Context, r *repo.Repo, o forgetOptions) error {
 			gone = append(gone, s)
 		}
 	}
+	gone = repo.Whole(all, gone)
 	for _, s := range gone {
 		stays := func(x *repo.Snapshot) bool { return x.Series == s.Series && !slices.Contains(gone, x) }
 		if !o.last && !slices.ContainsFunc(all, stays) {

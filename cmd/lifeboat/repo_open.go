@@ -18,6 +18,7 @@ import (
 	"lifeboat/clone/disk"
 	"lifeboat/clone/repo"
 	"lifeboat/clone/store"
+	"lifeboat/internal/speech"
 )
 
 // repoFlags say how a repository is opened.
@@ -192,7 +193,13 @@ func (e *env) openSnapshot(ctx context.Context, at, name string) (*origin, error
 		return nil, errors.Join(fmt.Errorf("%s: %w", shown(at), err), r.Close())
 	}
 	local := !strings.Contains(at, "://")
-	return &origin{Source: snapshotSource{src, r, local}, place: shown(at) + "@" + s.Label(), areas: src.Areas()}, nil
+	o := &origin{Source: snapshotSource{src, r, local}, place: shown(at) + "@" + s.Label(), areas: src.Areas(), pair: s.Pair}
+	if _, err := r.Other(ctx, s); err != nil {
+		o.lost = []speech.Text{halfWords(s, err)}
+	} else if s.Pair != nil {
+		o.other = at + "@" + s.Pair.File
+	}
+	return o, nil
 }
 
 // seed lets a snapshot that lies on a server be filled up from what the target

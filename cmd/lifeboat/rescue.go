@@ -45,6 +45,9 @@ func newRescueShell(e *env) *cobra.Command {
 		Hidden: true,
 		Args:   args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if e.terminal {
+				fmt.Fprintln(e.stdout, e.language.T("lifeboat's shell: help lists its commands, exit or ctrl-D leaves it."))
+			}
 			interrupts := make(chan os.Signal, 1) // they end a command, not the shell
 			signal.Notify(interrupts, os.Interrupt)
 			return uinit.Shell(context.WithoutCancel(cmd.Context()), e.stdin, e.stdout, e.stderr, interrupts)
@@ -102,16 +105,22 @@ func readInfo() (initramfs.Info, error) {
 const red, plain = "\x1b[1;31m", "\x1b[0m"
 
 func (r *rescuer) greet() {
-	r.sayf("lifeboat rescue %s, built %s", r.info.Version, r.info.Date)
+	r.say("lifeboat rescue %s, built %s", r.info.Version, r.info.Date)
 	if r.board.Model != "" {
-		r.sayf("this board: %s, serial %s", r.board.Model, r.board.Serial)
+		r.say("this board: %s, serial %s", r.board.Model, r.board.Serial)
 	}
 	if r.info.TrustNetwork {
-		r.sayf("%sThis medium obeys every job from the network, signed or not.%s", red, plain)
+		r.say("%sThis medium obeys every job from the network, signed or not.%s", red, plain)
 	}
 }
 
-// sayf tells something at all consoles.
+// t says a text in the language of whoever sits there.
+func (r *rescuer) t(text string, args ...any) string { return r.env.language.T(text, args...) }
+
+// say tells people something at all consoles.
+func (r *rescuer) say(text string, args ...any) { r.sayf("%s", r.t(text, args...)) }
+
+// sayf logs something at all consoles.
 func (r *rescuer) sayf(format string, args ...any) {
 	fmt.Fprintf(r.consoles, format+"\n", args...)
 }
@@ -130,7 +139,7 @@ func (r *rescuer) run(ctx context.Context) error {
 			gate.interrupt()
 		}
 	})
-	r.sayf("Press Enter for the menu.")
+	r.say("Press Enter for the menu.")
 	if err := r.work(unattended, gate); err != nil {
 		return err
 	}
@@ -144,7 +153,7 @@ func (r *rescuer) run(ctx context.Context) error {
 			if !errors.Is(err, errNobody) {
 				return err
 			}
-			r.sayf("Press Enter for the menu.")
+			r.say("Press Enter for the menu.")
 			claiming.Go(func() {
 				if s, err := r.consoles.Claim(ctx); err == nil {
 					sessions <- s
@@ -206,7 +215,7 @@ func (r *rescuer) settle(ctx context.Context) {
 		r.sayf("%v", err)
 	}
 	for _, d := range disks {
-		r.sayf("disk %s", diskWords(d))
+		r.say("disk %s", diskWords(d))
 	}
 }
 

@@ -44,7 +44,7 @@ func (r *rescuer) work(ctx context.Context, g *gate) error {
 			return nil
 		}
 		r.sayf("lifeboat: %v", err)
-		r.sayf("Trying again in %s; press Enter for the menu.", retryAfter)
+		r.say("Trying again in %s; press Enter for the menu.", retryAfter)
 		pause(ctx, retryAfter)
 	}
 	return nil
@@ -77,7 +77,7 @@ func (r *rescuer) findJob(ctx context.Context) (*netboot.Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.sayf("job %s from %s", found.Job.ID, found.URL)
+	r.say("job %s from %s", found.Job.ID, found.URL)
 	if !found.Obey {
 		return nil, fmt.Errorf("%w: job %s is not obeyed: %s", errIdle, found.Job.ID, found.Why)
 	}
@@ -105,18 +105,20 @@ func (r *rescuer) do(ctx context.Context, g *gate, found *netboot.Found) error {
 	if err != nil {
 		return err
 	}
-	r.sayf("job %s: %s → %s in %s; press Enter to stop it", job.ID, shown(o.from), o.to, lastChance)
+	r.say("job %s: %s → %s in %s; press Enter to stop it", job.ID, shown(o.from), o.to, lastChance)
 	pause(ctx, lastChance)
 	if err := g.close(ctx); err != nil {
 		return err
 	}
-	err = runRestore(ctx, r.at(r.consoles, false), o)
+	e := r.at(r.consoles, false)
+	e.repo.signedBy = job.Source.SignedBy
+	err = runRestore(ctx, e, o)
 	g.open()
 	var reserved reservedError
 	if err != nil && !errors.As(err, &reserved) {
 		return fmt.Errorf("job %s: %w", job.ID, err)
 	}
-	r.sayf("job %s is done.", job.ID)
+	r.say("job %s is done.", job.ID)
 	return r.after(job)
 }
 

@@ -113,7 +113,7 @@ func (r *rescuer) stickJob(p disk.Partition, data []byte) (*netboot.Found, error
 	if err != nil {
 		return nil, err
 	}
-	r.sayf("job %s on the stick (%s)", job.ID, p.Name)
+	r.say("job %s on the stick (%s)", job.ID, p.Name)
 	return &netboot.Found{Job: job, URL: filepath.Join(dir, stickJob), Obey: true}, nil
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"lifeboat/clone/disk"
 	"lifeboat/clone/image"
 	"lifeboat/initramfs/uinit"
+	"lifeboat/internal/speech"
 )
 
 // A desk is where one person sits: a session, and how questions are put there.
@@ -25,19 +25,19 @@ type desk struct {
 
 // A choice is one line of the menu.
 type choice struct {
-	title string
+	title speech.Text
 	do    func(d *desk, ctx context.Context) error
 }
 
 func choices() []choice {
 	return []choice{
-		{"Restore a backup to a disk", (*desk).restore},
-		{"Clone a disk to another", (*desk).clone},
-		{"Save a disk to a backup", (*desk).save},
-		{"Check a disk or a backup", (*desk).check},
-		{"Shell", (*desk).shell},
-		{"Reboot", func(*desk, context.Context) error { return exitError{uinit.ExitReboot} }},
-		{"Power off", func(*desk, context.Context) error { return exitError{uinit.ExitPoweroff} }},
+		{speech.New("Restore a backup to a disk"), (*desk).restore},
+		{speech.New("Clone a disk to another"), (*desk).clone},
+		{speech.New("Save a disk to a backup"), (*desk).save},
+		{speech.New("Check a disk or a backup"), (*desk).check},
+		{speech.New("Shell"), (*desk).shell},
+		{speech.New("Reboot"), func(*desk, context.Context) error { return exitError{uinit.ExitReboot} }},
+		{speech.New("Power off"), func(*desk, context.Context) error { return exitError{uinit.ExitPoweroff} }},
 	}
 }
 
@@ -46,7 +46,7 @@ var errBack = errors.New("back to the menu")
 
 // menu serves one person until the machine is to go down, or nobody answers.
 func (r *rescuer) menu(ctx context.Context, s *uinit.Session) error {
-	d := &desk{rescuer: r, session: s, ask: newAsker(s)}
+	d := &desk{rescuer: r, session: s, ask: newAsker(r.env.language, s)}
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { d.watch(watching) })
@@ -55,10 +55,10 @@ func (r *rescuer) menu(ctx context.Context, s *uinit.Session) error {
 	list := choices()
 	var titles []string
 	for _, c := range list {
-		titles = append(titles, c.title)
+		titles = append(titles, c.title.In(r.env.language))
 	}
 	for {
-		i, err := d.choose(ctx, "What shall be done?", titles)
+		i, err := d.choose(ctx, d.t("What shall be done?"), titles)
 		if err != nil {
 			return err
 		}
@@ -94,9 +94,9 @@ func (d *desk) choose(ctx context.Context, title string, items []string) (int, e
 	return d.ask.choose(ctx, title, items)
 }
 
-func newAsker(s *uinit.Session) asker {
+func newAsker(l speech.Language, s *uinit.Session) asker {
 	if !s.Terminal {
-		return lineAsker{s, s.ReadLine}
+		return lineAsker{l, s, s.ReadLine}
 	}
 	return promptAsker{func(ctx context.Context) (io.ReadWriter, func() error, error) {
 		back, err := s.Raw()
@@ -109,7 +109,7 @@ func (d *desk) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	to, err := d.pickDisk(ctx, "Which disk is to be overwritten?", true)
+	to, err := d.pickDisk(ctx, d.t("Which disk is to be overwritten?"), true)
 	if err != nil {
 		return err
 	}
@@ -118,27 +118,27 @@ func (d *desk) restore(ctx context.Context) error {
 }
 
 func (d *desk) clone(ctx context.Context) error {
-	from, err := d.pickDisk(ctx, "Which disk is to be copied?", false)
+	from, err := d.pickDisk(ctx, d.t("Which disk is to be copied?"), false)
 	if err != nil {
 		return err
 	}
-	to, err := d.pickDisk(ctx, "Which disk is to be overwritten?", true)
+	to, err := d.pickDisk(ctx, d.t("Which disk is to be overwritten?"), true)
 	if err != nil {
 		return err
 	}
-	ids, err := d.choose(ctx, "Shall the copy have an identity of its own?", []string{
-		"Yes: both disks will be plugged in at once",
-		"No: it replaces the first one",
+	ids, err := d.choose(ctx, d.t("Shall the copy have an identity of its own?"), []string{
+		d.t("Yes: both disks will be plugged in at once"),
+		d.t("No: it replaces the first one"),
 	})
 	if err != nil {
 		return err
 	}
 	o := restoreOptions{from: from, to: to, ids: string([]clone.IDs{clone.NewIDs, clone.KeepIDs}[ids]), board: thisBoard(d.board), consent: d.consent}
-	return d.run(ctx, func(ctx context.Context, e *env) error { return runClone(ctx, e, o) })
+	return d.run(ctx, func(ctx context.Context, e *env) error { return runClone(ctx, e, o, liveOptions{}) })
 }
 
 func (d *desk) save(ctx context.Context) error {
-	from, err := d.pickDisk(ctx, "Which disk is to be saved?", false)
+	from, err := d.pickDisk(ctx, d.t("Which disk is to be saved?"), false)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (d *desk) save(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := d.ask.line(ctx, "Name of the backup [card.img.zst]")
+	name, err := d.ask.line(ctx, d.t("Name of the backup [card.img.zst]"))
 	if err != nil {
 		return err
 	}
@@ -158,17 +158,17 @@ func (d *desk) save(ctx context.Context) error {
 }
 
 func (d *desk) check(ctx context.Context) error {
-	i, err := d.choose(ctx, "Check what?", []string{"A disk: would it boot?", "A backup: is it whole?", "Back"})
+	i, err := d.choose(ctx, d.t("Check what?"), []string{d.t("A disk: would it boot?"), d.t("A backup: is it whole?"), d.t("Back")})
 	if err != nil {
 		return err
 	}
 	switch i {
 	case 0:
-		place, err := d.pickDisk(ctx, "Which disk?", false)
+		place, err := d.pickDisk(ctx, d.t("Which disk?"), false)
 		if err != nil {
 			return err
 		}
-		return d.runNow(ctx, func(ctx context.Context, e *env) error { return inspect(ctx, e, place) })
+		return d.runNow(ctx, func(ctx context.Context, e *env) error { return inspect(ctx, e, place, false) })
 	case 1:
 		place, err := d.pickImage(ctx)
 		if err != nil {
@@ -185,7 +185,7 @@ func (d *desk) run(ctx context.Context, do func(ctx context.Context, e *env) err
 	ctx, cancel := context.WithCancel(ctx)
 	var keys sync.WaitGroup
 	d.agreed = func() {
-		d.sayf("ctrl-C stops it.")
+		d.say("ctrl-C stops it.")
 		keys.Go(func() {
 			d.waitForCtrlC(ctx)
 			cancel()
@@ -218,7 +218,7 @@ func (d *desk) waitForCtrlC(ctx context.Context) {
 
 // consent shows the word and asks for it.
 func (d *desk) consent(ctx context.Context, f disk.Facts) error {
-	answer, err := d.ask.line(ctx, fmt.Sprintf("All of %s will be lost. Type %s to go on", f.Disk.Path, f.Word))
+	answer, err := d.ask.line(ctx, d.t("%s Type %s to go on", speech.New("All of %s will be lost.", f.Disk.Path), f.Word))
 	if err != nil {
 		return err
 	}
@@ -239,7 +239,7 @@ func (d *desk) shell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.sayf("help lists the commands, exit leads back to the menu.")
+	d.say("help lists the commands, exit leads back to the menu.")
 	return errors.Join(uinit.Shell(ctx, tty, tty, tty, nil), back())
 }
 
@@ -254,8 +254,8 @@ func (d *desk) pickImage(ctx context.Context) (string, error) {
 	for _, path := range found {
 		items = append(items, strings.TrimPrefix(path, mediaRoot+"/"))
 	}
-	items = append(items, "From the network: type an address", "Back")
-	i, err := d.choose(ctx, "Which backup?", items)
+	items = append(items, d.t("From the network: type an address"), d.t("Back"))
+	i, err := d.choose(ctx, d.t("Which backup?"), items)
 	switch {
 	case err != nil:
 		return "", err
@@ -273,7 +273,7 @@ func (d *desk) pickAddress(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d.setClock(ctx, lease)
-	place, err := d.ask.line(ctx, "Address of the backup (http://, https://, sftp://)")
+	place, err := d.ask.line(ctx, d.t("Address of the backup (http://, https://, sftp://)"))
 	if err == nil && !strings.Contains(place, "://") {
 		return "", errBack
 	}
@@ -294,10 +294,10 @@ func (d *desk) pickDisk(ctx context.Context, title string, target bool) (string,
 		if target && (len(f.Users) > 0 || f.Disk.Size == 0) {
 			continue
 		}
-		items = append(items, fmt.Sprintf("%s, holds %s", diskWords(f.Disk), f.Holds))
+		items = append(items, d.t("%s, holds %s", diskWords(f.Disk), clone.HoldsWords(f.Holds)))
 		paths = append(paths, f.Disk.Path)
 	}
-	i, err := d.choose(ctx, title, append(items, "Back"))
+	i, err := d.choose(ctx, title, append(items, d.t("Back")))
 	if err != nil {
 		return "", err
 	}
@@ -320,11 +320,11 @@ func (d *desk) pickFolder(ctx context.Context, not string) (string, error) {
 			continue
 		}
 		for _, p := range one.Parts {
-			items = append(items, fmt.Sprintf("%s on %s", p.Name, diskWords(one)))
+			items = append(items, d.t("%s on %s", p.Name, diskWords(one)))
 			parts = append(parts, p)
 		}
 	}
-	i, err := d.choose(ctx, "Save to which part?", append(items, "Back"))
+	i, err := d.choose(ctx, d.t("Save to which part?"), append(items, d.t("Back")))
 	if err != nil {
 		return "", err
 	}

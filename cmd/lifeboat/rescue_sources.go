@@ -35,7 +35,7 @@ func (e *env) openSystems(ctx context.Context, places []string) (list []initramf
 			closers = append(closers, closer)
 		}
 		if err != nil {
-			return nil, done, fmt.Errorf("%s: %w", place, err)
+			return nil, done, fmt.Errorf("%s: %w", shown(place), err)
 		}
 		list = append(list, s)
 	}

@@ -36,10 +36,10 @@ func (d *desk) watch(ctx context.Context) {
 
 func (d *desk) tellDisks(came, went []disk.Disk) {
 	for _, one := range went {
-		d.sayf("gone: %s", diskWords(one))
+		d.say("gone: %s", diskWords(one))
 	}
 	for _, one := range came {
-		d.sayf("new: %s", diskWords(one))
+		d.say("new: %s", diskWords(one))
 	}
 }
 

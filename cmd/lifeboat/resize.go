@@ -13,6 +13,7 @@ import (
 	"lifeboat/clone/layout"
 	"lifeboat/clone/live"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 type resizeOptions struct {
@@ -20,6 +21,8 @@ type resizeOptions struct {
 	into  string
 	grow  string
 	yes   string
+
+	noVerify bool
 }
 
 func newResize(e *env) *cobra.Command {
@@ -51,6 +54,7 @@ made smaller in place: restore and clone take a smaller disk as their target.`,
 	cmd.Flags().StringVar(&o.grow, "grow", "last", "which part takes the room: last, or its number")
 	cmd.Flags().StringVar(&o.into, "into", "", "copy it to this new `FILE`, as small as its content allows")
 	cmd.Flags().StringVar(&o.yes, "yes", "", "agree, by the `WORD` that the plan shows")
+	cmd.Flags().BoolVar(&o.noVerify, "no-verify", false, "with --into: do not read back (exit code 5)")
 	e.addDryRun(cmd)
 	return cmd
 }
@@ -63,8 +67,13 @@ func runResize(ctx context.Context, e *env, o resizeOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.into != "" {
+	switch {
+	case o.into != "" && grow != clone.GrowLast:
+		return usage("--into makes the last part smaller: --grow says nothing then")
+	case o.into != "":
 		return e.shrinkInto(ctx, o)
+	case o.noVerify:
+		return usage("--no-verify is for --into: what changes in place is always read back")
 	}
 	if o.place == "/" {
 		return e.growRunning(ctx, o, grow)
@@ -87,7 +96,7 @@ func runResize(ctx context.Context, e *env, o resizeOptions) error {
 	if err := e.needPrograms(plan.Plan); err != nil {
 		return err
 	}
-	target, err := disk.Claim(ctx, e.sys, facts, e.consent(o.yes, growWords))
+	target, err := disk.Claim(ctx, e.sys, facts, e.consent(o.yes, growWords(plan)))
 	if err != nil {
 		return err
 	}
@@ -100,7 +109,9 @@ func runResize(ctx context.Context, e *env, o resizeOptions) error {
 }
 
 // growWords ask for consent.
-const growWords = "The partition table of %s will be changed, and a file system grows."
+func growWords(g *clone.Growth) speech.Text {
+	return speech.New("The partition table of %s will be changed, and a file system grows.", g.Target.Path)
+}
 
 // growRunning grows the disk of the running system.
 func (e *env) growRunning(ctx context.Context, o resizeOptions, grow int) error {
@@ -125,7 +136,7 @@ func (e *env) growRunning(ctx context.Context, o resizeOptions, grow int) error 
 	if err := e.showChange(plan, len(plan.Steps) > 0, plan.Target); err != nil || e.dry || len(plan.Steps) == 0 {
 		return err
 	}
-	if err := e.runner().GrowMounted(ctx, e.sys, plan, facts, e.consent(o.yes, growWords)); err != nil {
+	if err := e.runner().GrowMounted(ctx, e.sys, plan, facts, e.consent(o.yes, growWords(plan))); err != nil {
 		return err
 	}
 	return e.tellChange(grownLine(plan), &clone.Report{Verified: true})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"lifeboat/clone/disk"
 	"lifeboat/clone/image"
 	"lifeboat/internal/progress"
+	"lifeboat/internal/speech"
 )
 
 type restoreOptions struct {
@@ -43,10 +45,11 @@ func newRestore(e *env) *cobra.Command {
 		Use:   "restore SRC DISK",
 		Short: "Fill a disk from an image, and prove that it boots",
 		Long: `Writes an image (.img, .img.gz, .img.zst, .img.xz, .img.bz2, .zip; a file or an
-http, https, sftp or s3 address) to a disk. The bytes in use go to their places, everything is
-read back and compared, the file systems are checked, the last part grows to the
-disk, every boot reference is resolved, and the partition table is written last:
-a disk that was half written does not boot.
+http, https, sftp or s3 address) to a disk. The bytes in use go to their places,
+everything is read back and compared, the file systems are checked, the last part
+grows to the disk, every boot reference is resolved, and the partition table is
+written last: a disk that was half written does not boot. On a smaller disk the
+last part, and the ext file system in it, become smaller if the content fits.
 
 An address is read as a stream: nothing is stored in between, and a broken
 connection is resumed. "-" is standard input, packed or not. REPO@latest is the
@@ -61,6 +64,7 @@ Interrupted? Give the same command again: what is already right is kept.`,
 		Example: `  lifeboat restore card.img.zst /dev/sdb
   lifeboat restore --dry-run http://nas/pi.img.gz /dev/mmcblk0
   lifeboat restore card.img.zst /dev/nvme0n1 --with=root.img.zst
+  lifeboat restore /mnt/nas/pis@latest /dev/nvme0n1 --second=/dev/sda
   lifeboat restore sftp://pi@nas/backups/pi.img.zst /dev/sdb
   ssh nas cat pi.img.zst | lifeboat restore --yes=tobaku-37 - /dev/sdb
   lifeboat restore --yes=tobaku-37 card.img.zst /dev/sdb`,
@@ -116,11 +120,20 @@ func (e *env) fill(ctx context.Context, src *origin, o restoreOptions) error {
 	return e.withFile(o, src.head.Size, func() error { return e.fillDisk(ctx, src, o) })
 }
 
+// packedExts are the names of files that no disk is to be laid over.
+var packedExts = []string{".gz", ".xz", ".zst", ".bz2", ".zip"}
+
 // withFile makes an image file in a disk's place that is not there yet, and takes
 // it away again where nothing came of it.
 func (e *env) withFile(o restoreOptions, size int64, do func() error) error {
 	if sameFile(o.from, o.to) || sameFile(o.with, o.to) || o.from == stdinPlace && e.isStdin(o.to) {
 		return &clone.Refusal{Err: fmt.Errorf("%s is what is read from", o.to)}
+	}
+	if slices.Contains(packedExts, extOf(o.to)) {
+		return &clone.Refusal{
+			Err:  fmt.Errorf("%s has the name of a packed image, and what is written is a disk", o.to),
+			Hint: "give a disk, or a name that ends in .img: lifeboat convert packs that",
+		}
 	}
 	made, err := makeFile(o.to, size)
 	if err != nil {
@@ -223,7 +236,7 @@ func (f *filling) execute(ctx context.Context, e *env) error {
 	if err = errors.Join(err, f.target.Close()); err != nil {
 		return err
 	}
-	report.Reservations = append(report.Reservations, f.src.lost...)
+	report.Reservations = append(report.Reservations, speech.Strings(f.src.lost)...)
 	return e.tellReport(f.plan, report)
 }
 
@@ -293,11 +306,18 @@ func (e *env) showPlan(p *clone.Plan) error {
 	if e.dry {
 		out = e.stdout
 	}
-	_, err := fmt.Fprint(out, p)
-	if e.dry && p.Target.Word != "" {
-		fmt.Fprintf(out, "  to go on     give --yes=%s\n", p.Target.Word)
+	_, err := fmt.Fprint(out, p.In(e.language))
+	if e.dry {
+		e.showWord(out, p.Target)
 	}
 	return err
+}
+
+// showWord shows what agrees to a plan.
+func (e *env) showWord(out io.Writer, t clone.Target) {
+	if t.Word != "" {
+		fmt.Fprintf(out, "  %-12s %s\n", e.language.T("to go on"), e.language.T("give --yes=%s", t.Word))
+	}
 }
 
 // tellReport ends a run with one honest line, and the reservations.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,7 @@ func runSetup(ctx context.Context, e *env, o setupOptions) error {
 	if o.root == "/" && os.Geteuid() != 0 {
 		return &clone.Refusal{Err: errors.New("only root may set up backups"), Hint: "call it with sudo"}
 	}
-	s := &setup{e: e, o: o, l: speech.Of(os.Getenv)}
+	s := &setup{e: e, o: o, l: e.language}
 	if e.terminal {
 		s.ask = e.newTerminalAsker()
 	}
@@ -100,11 +101,11 @@ func runSetup(ctx context.Context, e *env, o setupOptions) error {
 	if err := s.askRaspiBackup(ctx); err != nil {
 		return err
 	}
-	units, err := s.units(ctx)
+	units, repositories, err := s.units(ctx)
 	if err != nil {
 		return err
 	}
-	if agreed, err := s.show(ctx, units); err != nil || !agreed || e.dry {
+	if agreed, err := s.show(ctx, units, repositories); err != nil || !agreed || e.dry {
 		return err
 	}
 	return s.write(ctx, units)
@@ -153,44 +154,47 @@ func sampleHooks() map[string][]string {
 	}
 }
 
-// units are those of all schedules. The times of the timers are judged by
-// systemd.
-func (s *setup) units(ctx context.Context) ([]nightly.UnitFile, error) {
+// units are those of all schedules, and the repositories that these go to. The
+// times of the timers are judged by systemd.
+func (s *setup) units(ctx context.Context) (units []nightly.UnitFile, repositories []string, err error) {
 	text := s.text
 	if text == "" {
 		b, err := os.ReadFile(s.path(setupConfig))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		text = string(b)
 	}
 	c, err := nightly.Parse(setupConfig, text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var units []nightly.UnitFile
 	for _, name := range c.Schedules() {
 		settings, err := c.Of(name)
+		var d nightly.Destination
 		if err == nil {
-			_, err = nightly.ParseDestination(settings.To)
+			d, err = settings.Destination()
 		}
 		if err == nil && s.e.have("systemd-analyze") {
 			_, err = nightly.Exec(ctx, nil, "systemd-analyze", "calendar", settings.When)
 		}
 		if err != nil {
-			return nil, &clone.Refusal{Err: fmt.Errorf("schedule %s: %w", name, err)}
+			return nil, nil, &clone.Refusal{Err: fmt.Errorf("schedule %s: %w", name, err)}
+		}
+		if place := nightly.Below(d.Shown(), settings.Folder); settings.Type == nightly.SnapshotType && !slices.Contains(repositories, place) {
+			repositories = append(repositories, place)
 		}
 		units = append(units, nightly.UnitFiles(program, name, settings)...)
 	}
-	return units, nil
+	return units, repositories, nil
 }
 
 // show tells what will be written, and asks whether it may be.
-func (s *setup) show(ctx context.Context, units []nightly.UnitFile) (bool, error) {
+func (s *setup) show(ctx context.Context, units []nightly.UnitFile, repositories []string) (bool, error) {
 	out := s.e.stdout
 	if s.text == "" {
 		fmt.Fprintln(out, s.l.T("%s stays as it is.", setupConfig))
@@ -202,6 +206,9 @@ func (s *setup) show(ctx context.Context, units []nightly.UnitFile) (bool, error
 	}
 	for _, u := range units {
 		fmt.Fprintln(out, s.l.T("%s will be written.", filepath.Join(setupUnits, u.Name)))
+	}
+	for _, place := range repositories {
+		fmt.Fprintln(out, s.l.T("Snapshots go into the repository at %s. Where there is none the first run makes it.", place))
 	}
 	if s.other.off {
 		fmt.Fprintln(out, s.l.T("%s will be switched off.", s.other.path))

@@ -20,7 +20,7 @@ func (e *env) newTerminalAsker() asker {
 	in, isFile := e.stdin.(*os.File)
 	if kind := os.Getenv("TERM"); !isFile || kind == "" || kind == "dumb" {
 		lines := bufio.NewReader(e.stdin)
-		return lineAsker{e.stderr, func(ctx context.Context, prompt string) (string, error) {
+		return lineAsker{e.language, e.stderr, func(ctx context.Context, prompt string) (string, error) {
 			io.WriteString(e.stderr, prompt)
 			return readLine(ctx, lines)
 		}}
@@ -55,7 +55,7 @@ func (d *draft) questions(ctx context.Context, a asker, l speech.Language) error
 
 func (d *draft) where(ctx context.Context, a asker, l speech.Language) error {
 	for d.flags["to"] == nil {
-		to, err := a.line(ctx, l.T("Where do backups go (a folder, nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, UUID=…)"))
+		to, err := a.line(ctx, l.T("Where do backups go (a folder, nfs:HOST:/PATH, smb://HOST/SHARE, UUID=…, sftp://USER@HOST/PATH, s3://BUCKET/PATH)"))
 		if err != nil {
 			return err
 		}
@@ -103,8 +103,9 @@ func (d *draft) keep(ctx context.Context, a asker, l speech.Language) error {
 }
 
 func (d *draft) image(ctx context.Context, a asker, l speech.Language) error {
-	if d.flags["type"] != nil {
-		return nil
+	to, err := nightly.ParseDestination(d.flags["to"][0])
+	if err != nil || to.Address != "" || d.flags["type"] != nil {
+		return nil // an image has no place at an address
 	}
 	i, err := a.choose(ctx, l.T("Every Sunday also an image that Raspberry Pi Imager can write (.img.gz, the last 4)?"), []string{l.T("No"), l.T("Yes")})
 	d.weekly = i == 1

@@ -13,22 +13,21 @@ import (
 	"lifeboat/clone/filesystem"
 	"lifeboat/internal/fixture"
 	"lifeboat/internal/nightly"
+	"lifeboat/internal/speech"
 )
 
 // setUpBy answers the questions of setup, in the language of LANG, and returns
 // all that was said and the configuration.
 func setUpBy(t *testing.T, lang, answers string) (said, config string) {
 	t.Helper()
-	for name, value := range map[string]string{"LANG": lang, "LC_ALL": "", "LC_MESSAGES": "", "TERM": "dumb"} {
-		t.Setenv(name, value)
-	}
+	t.Setenv("TERM", "dumb")
 	root := t.TempDir()
 	cron := filepath.Join(root, "etc/cron.d/raspiBackup")
 	if err := errors.Join(os.MkdirAll(filepath.Dir(cron), 0o755), os.WriteFile(cron, []byte("0 5 * * 0 root raspiBackup.sh\n"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	e := &env{stdin: strings.NewReader(answers), stdout: &out, stderr: &out, terminal: true, have: filesystem.Have, clock: time.Now}
+	e := &env{stdin: strings.NewReader(answers), stdout: &out, stderr: &out, terminal: true, have: filesystem.Have, clock: time.Now, language: speech.Named(lang)}
 	if code := execute(t.Context(), e, []string{"setup", "--root=" + root}); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, &out)
 	}

@@ -11,6 +11,7 @@ import (
 	"lifeboat/clone"
 	"lifeboat/clone/disk"
 	"lifeboat/clone/image"
+	"lifeboat/internal/atomicfile"
 	"lifeboat/internal/progress"
 )
 
@@ -23,7 +24,7 @@ func (e *env) lookSmaller(ctx context.Context, src *origin, target disk.Facts, g
 	if err := e.loadFuse(ctx); err != nil {
 		return nil, err
 	}
-	if !src.live {
+	if src.running == nil {
 		return e.runner().LookSmaller(ctx, src.Source, src.head, grow, nil)
 	}
 	now, err := disk.OpenSource(e.sys, src.disk.Disk.Path)
@@ -63,27 +64,31 @@ func (e *env) shrinkOrigin(ctx context.Context, src *origin, o resizeOptions) er
 		return &clone.Refusal{Err: fmt.Errorf("%s: how small its content can be is not known", src.place), Hint: "its last part must be ext2, ext3 or ext4, and clean; a packed image must be unpacked"}
 	}
 	if size >= src.head.Size {
-		fmt.Fprintf(e.stdout, "%s: nothing to do: its content needs %s\n", src.place, progress.Bytes(size))
-		return nil
+		return &clone.Refusal{Err: fmt.Errorf("%s is as small as its content already: that needs %s", src.place, progress.Bytes(size))}
 	}
-	temp := filepath.Join(filepath.Dir(o.into), "."+filepath.Base(o.into)+".lifeboat")
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // a run left it behind that was interrupted
-	}
-	if _, err := makeFile(temp, size); err != nil {
-		return err
-	}
-	err := e.fill(ctx, src, restoreOptions{from: o.place, to: temp, ids: string(clone.KeepIDs), grow: o.grow, yes: o.yes})
-	if e.dry || err != nil && exitCode(err) != exitReserved {
-		return errors.Join(err, os.Remove(temp))
-	}
-	return errors.Join(err, os.Rename(temp, o.into), syncFolder(filepath.Dir(o.into)))
-}
-
-func syncFolder(path string) error {
-	dir, err := os.Open(path)
+	temp, err := emptyImage(o.into, size)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	err = e.fill(ctx, src, restoreOptions{from: o.place, to: temp, ids: string(clone.KeepIDs), yes: o.yes, noVerify: o.noVerify})
+	if e.dry || err != nil && exitCode(err) != exitReserved {
+		return errors.Join(err, os.Remove(temp))
+	}
+	if err := errors.Join(err, os.Rename(temp, o.into), atomicfile.SyncDir(filepath.Dir(o.into))); err != nil || e.json {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s: %s, of %s\n", o.into, progress.Bytes(size), progress.Bytes(src.head.Size))
+	return nil
+}
+
+// emptyImage makes a sparse file of size bytes beside path, with a name that
+// atomicfile.Sweep knows: the next run removes it if this one is killed. It is
+// none of atomicfile's own, whose lock would keep it from being claimed.
+func emptyImage(path string, size int64) (string, error) {
+	atomicfile.Sweep(path)
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"*")
+	if err != nil {
+		return "", err
+	}
+	return f.Name(), errors.Join(f.Truncate(size), f.Chmod(0o644), f.Close())
 }

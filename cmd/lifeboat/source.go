@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"syscall"
 
@@ -14,8 +13,10 @@ import (
 	"lifeboat/clone/disk"
 	"lifeboat/clone/filesystem"
 	"lifeboat/clone/image"
+	"lifeboat/clone/live"
 	"lifeboat/clone/manifest"
 	"lifeboat/clone/store"
+	"lifeboat/internal/speech"
 )
 
 // An origin is a source that was opened and looked at.
@@ -24,16 +25,18 @@ type origin struct {
 	place string
 	head  *manifest.Head
 	disk  *disk.Facts // where it is a disk
-	live  bool        // it changes while it is read
+
+	running *live.Source // what Source is or wraps, where the disk changes while it is read; nil = it holds still
 
 	areas map[string][]byte         // what the boot areas hold that the head names
-	pair  *image.Pair               // the image that was saved together with it; nil = none
-	lost  []string                  // sentences: what belongs to it, and cannot be had
+	pair  *manifest.Pair            // what was saved together with it; nil = none
+	other string                    // where that lies
+	lost  []speech.Text             // sentences: what belongs to it, and cannot be had
 	image func(ctx context.Context) // reads the files beside an image; nil = it is none
 
 	second *origin           // of two that were merged
 	guests []clone.GuestPart // what came from there
-	notes  []string          // what became of the two, as sentences
+	notes  []speech.Text     // what became of the two, as sentences
 }
 
 // openOrigin opens a disk, an image file or the address of one, and probes it.
@@ -64,7 +67,7 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 	}
 	if size := src.head.Size; size%imageSector != 0 {
 		no := &clone.Refusal{
-			Err:  fmt.Errorf("%s is no image of a disk: %d bytes are not whole sectors", place, size),
+			Err:  fmt.Errorf("%s is no image of a disk: %d bytes are not whole sectors", src.place, size),
 			Hint: "is it something else, or was its download cut short?",
 		}
 		return nil, errors.Join(no, src.Close())
@@ -75,38 +78,91 @@ func (e *env) openOrigin(ctx context.Context, place string, o image.Options) (*o
 // imageSector is what an image counts in, as cards do.
 const imageSector = 512
 
-// shown is a place as it may be printed: without the password of an address.
+// shown is a place as it may be printed: without the secrets of an address.
 func shown(place string) string {
 	if place == stdinPlace {
 		return "standard input"
 	}
-	if u, err := url.Parse(place); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return place
+	return store.Shown(place)
 }
 
 // stdinPlace is standard input in a source's place.
 const stdinPlace = "-"
 
+// A sourceKind is what a place is: each kind is proven in a way of its own.
+type sourceKind string
+
+const (
+	anImage   sourceKind = "an image"
+	aSnapshot sourceKind = "a snapshot"
+	aDisk     sourceKind = "a disk"
+)
+
+// kindOf tells what a place is.
+func (e *env) kindOf(ctx context.Context, place string) (sourceKind, error) {
+	if place == stdinPlace {
+		return anImage, nil
+	}
+	// Where only a snapshot will do, a server that does not answer is no proof that
+	// it is none: opening it tells what is wrong.
+	if at, _, ok := splitSnapshot(place); ok && (len(e.repo.signedBy) > 0 || e.isRepo(ctx, at)) {
+		return aSnapshot, nil
+	}
+	isDisk, err := e.isDisk(place)
+	if isDisk {
+		return aDisk, nil
+	}
+	return anImage, err
+}
+
+// provable refuses a proof that a source of this kind cannot give: who asks for
+// one must not get a source without it.
+func (e *env) provable(place string, kind sourceKind, o image.Options) error {
+	switch {
+	case kind != anImage && o.SHA256 != "":
+		return &clone.Refusal{
+			Err:  fmt.Errorf("%s is %s, and what --sha256 holds is an image", shown(place), kind),
+			Hint: "a snapshot is proven by who signed it: --signed-by=KEY; of a disk nothing is known beforehand",
+		}
+	case kind != aSnapshot && len(e.repo.signedBy) > 0:
+		return &clone.Refusal{
+			Err:  fmt.Errorf("%s is no snapshot of a repository, and only of these it is known who signed them", shown(place)),
+			Hint: "give --sha256=DIGEST for an image",
+		}
+	}
+	return nil
+}
+
+// unsigned is e for sources that nobody signs, where what is asked for is asked of
+// the repository that they are saved to.
+func (e *env) unsigned() *env {
+	u := *e
+	u.repo.signedBy = nil
+	return &u
+}
+
 func (e *env) openSource(ctx context.Context, place string, o image.Options) (*origin, error) {
+	kind, err := e.kindOf(ctx, place)
+	if err == nil {
+		err = e.provable(place, kind, o)
+	}
+	if err != nil {
+		return nil, err
+	}
 	if place == stdinPlace {
 		if o.KeepGoing {
 			return nil, refuseKeepGoing("a stream")
 		}
 		return e.openStdin(o)
 	}
-	if at, name, ok := splitSnapshot(place); ok && e.isRepo(ctx, at) {
+	switch kind {
+	case aSnapshot:
 		if o.KeepGoing {
 			return nil, refuseKeepGoing("a snapshot")
 		}
+		at, name, _ := splitSnapshot(place)
 		return e.openSnapshot(ctx, at, name)
-	}
-	isDisk, err := e.isDisk(place)
-	if err != nil {
-		return nil, err
-	}
-	if isDisk {
+	case aDisk:
 		return e.openDisk(place, o.KeepGoing)
 	}
 	s, name, err := store.Open(place, e.places)
@@ -118,6 +174,9 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 		return nil, err
 	}
 	src := &origin{Source: img, pair: image.PairOf(img)}
+	if src.pair != nil {
+		src.other = besideOf(place, src.pair.File)
+	}
 	src.image = func(ctx context.Context) { src.imageAreas(ctx, s, name, o) }
 	raw, ok := img.(*image.Raw)
 	if o.KeepGoing && (!ok || !store.Local(s)) {
@@ -128,7 +187,7 @@ func (e *env) openSource(ctx context.Context, place string, o image.Options) (*o
 	}
 	blocks, err := clone.NewNarrowed(raw, raw.Size(), imageSector)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", place, err), img.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", shown(place), err), img.Close())
 	}
 	src.Source = blocks
 	return src, nil

@@ -25,8 +25,8 @@ func newVerify(e *env) *cobra.Command {
 digest that there is.
 
 With two: compares what the backup has in use with the disk, byte by byte (exit
-code 6: they differ). A disk whose file system has grown, or that has run since,
-differs where it was written to.`,
+code 6: they differ), but for the body of an empty journal. A disk whose file
+system has grown, or that has run since, differs where it was written to.`,
 		Args: args(1, 2),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			with := ""
@@ -44,6 +44,7 @@ differs where it was written to.`,
 
 // verify reads place, and compares it with the disk where one is given.
 func verify(ctx context.Context, e *env, place, with string, o image.Options) error {
+	o.UsedOnly = with == "" // to be read, and to be told how much that is
 	src, err := e.openOrigin(ctx, place, o)
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func runVerify(ctx context.Context, e *env, src *origin) error {
 	n, err := clone.CheckSource(ctx, src.Source, src.head, e.meter)
 	e.show.stop()
 	if err == nil && len(src.lost) > 0 {
-		err = errors.New(src.lost[0])
+		err = errors.New(src.lost[0].String())
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", src.place, err)

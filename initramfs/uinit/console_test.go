@@ -41,20 +41,32 @@ func newSeat(t *testing.T) *seat {
 	return &seat{f, fmt.Sprintf("/dev/pts/%d", n)}
 }
 
-// sees waits until the terminal shows text, and returns all that it showed.
-func (s *seat) sees(t *testing.T, text string) string {
+// sees waits until the terminal shows the texts, one behind the other, and returns
+// all that it showed.
+func (s *seat) sees(t *testing.T, texts ...string) string {
 	t.Helper()
 	s.SetReadDeadline(time.Now().Add(10 * time.Second))
 	var got []byte
 	buf := make([]byte, 4096)
-	for !bytes.Contains(got, []byte(text)) {
+	for !holds(string(got), texts) {
 		n, err := s.Read(buf)
 		got = append(got, buf[:n]...)
 		if err != nil {
-			t.Fatalf("terminal shows %q, want %q: %v", got, text, err)
+			t.Fatalf("terminal shows %q, want %q: %v", got, texts, err)
 		}
 	}
 	return string(got)
+}
+
+func holds(all string, texts []string) bool {
+	for _, text := range texts {
+		_, rest, ok := strings.Cut(all, text)
+		if !ok {
+			return false
+		}
+		all = rest
+	}
+	return true
 }
 
 func (s *seat) types(t *testing.T, keys string) {

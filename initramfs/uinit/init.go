@@ -1,6 +1,7 @@
 package uinit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/u-root/u-root/pkg/cmdline"
 	"github.com/u-root/u-root/pkg/libinit"
 	"golang.org/x/sys/unix"
+
+	"lifeboat/internal/speech"
 )
 
 // Config of Init.
@@ -30,7 +34,14 @@ func Signals() []os.Signal {
 
 // environment of everything that PID 1 starts.
 func environment() []string {
-	return []string{"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "HOME=/root", "TERM=linux", "LANG=C"}
+	return []string{"PATH=/sbin:/usr/sbin:/bin:/usr/bin", "HOME=/root", "TERM=linux", "LANG=" + locale()}
+}
+
+// locale is how the kernel's command line says that people are to be met:
+// lifeboat.lang=de.
+func locale() string {
+	value, _ := cmdline.NewCmdLine().Flag("lifeboat.lang")
+	return cmp.Or(value, "C")
 }
 
 // Init is PID 1: it makes the name space, loads modules, and runs the rescue
@@ -53,7 +64,7 @@ func Init(ctx context.Context, c Config) {
 
 	end := reasonReboot
 	guard(log.logf, "rescue", func() {
-		s := supervisor{start: starter(c, children, log.logf), ask: askOnConsoles, log: log.logf, pause: 10 * time.Second}
+		s := supervisor{start: starter(c, children, log.logf), ask: askOnConsoles, language: speech.Named(locale()), log: log.logf, pause: 10 * time.Second}
 		end = s.run(ctx)
 	})
 	stop(end)

@@ -1,12 +1,13 @@
 package uinit
 
 import (
-	"fmt"
 	"os"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"lifeboat/internal/speech"
 )
 
 // A reaper waits for every child of PID 1, its own and the orphans that the
@@ -25,12 +26,14 @@ type ending struct {
 	Signal syscall.Signal // 0 where it exited
 }
 
-func (e ending) String() string {
+func (e ending) words() speech.Text {
 	if e.Signal != 0 {
-		return fmt.Sprintf("was killed by signal %d (%v)", int(e.Signal), e.Signal)
+		return speech.New("was killed by signal %d (%v)", int(e.Signal), e.Signal)
 	}
-	return fmt.Sprintf("ended with exit code %d", e.Code)
+	return speech.New("ended with exit code %d", e.Code)
 }
+
+func (e ending) String() string { return e.words().String() }
 
 func newReaper() *reaper {
 	return &reaper{ends: map[int]chan ending{}, begun: make(chan struct{}, 1), idle: true}

@@ -38,7 +38,6 @@ func Shell(ctx context.Context, in io.Reader, out, errw io.Writer, interrupts <-
 	s.lines = &plainLines{in}
 	if file != nil && term.IsTerminal(int(file.Fd())) {
 		s.lines = newEditor(file, out, s.complete)
-		fmt.Fprintln(out, "lifeboat's shell: help lists its commands, exit or ctrl-D leaves it.")
 	}
 	return s.run(ctx)
 }

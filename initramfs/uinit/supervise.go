@@ -4,15 +4,18 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"lifeboat/internal/speech"
 )
 
 // A supervisor runs the rescue command again and again until somebody wants the
 // machine to end.
 type supervisor struct {
-	start func(ctx context.Context, what program, tty string) (ending, string)                      // with its last words
-	ask   func(ctx context.Context, text string, enter answer, wait time.Duration) (answer, string) // and on which console
-	log   logger
-	pause time.Duration // before the second crash in a row is followed by a start; doubles
+	start    func(ctx context.Context, what program, tty string) (ending, string)                      // with its last words
+	ask      func(ctx context.Context, text string, enter answer, wait time.Duration) (answer, string) // and on which console
+	language speech.Language
+	log      logger
+	pause    time.Duration // before the second crash in a row is followed by a start; doubles
 }
 
 type program int
@@ -58,9 +61,9 @@ func (s *supervisor) run(ctx context.Context) reason {
 		case end.Signal == 0 && end.Code == ExitPoweroff:
 			return reasonPoweroff
 		case end.Signal == 0 && end.Code == ExitShell:
-			do, tty = s.ask(ctx, shellText, wantShell, maxPause)
+			do, tty = s.ask(ctx, s.shellText(), wantShell, maxPause)
 		default:
-			do, tty = s.ask(ctx, crashText(end, words, pause), again, pause)
+			do, tty = s.ask(ctx, s.crashText(end, words, pause), again, pause)
 			pause = min(2*pause, maxPause)
 		}
 		switch do {
@@ -75,13 +78,16 @@ func (s *supervisor) run(ctx context.Context) reason {
 	return reasonOf(ctx)
 }
 
-const shellText = "\nPress Enter on the console where you want a shell, r to restart the machine, p to switch it off;\nwithout a key lifeboat goes on in a minute.\n"
+func (s *supervisor) shellText() string {
+	return "\n" + s.language.T("Press Enter on the console where you want a shell, r to restart the machine, p to switch it off;\nwithout a key lifeboat goes on in a minute.") + "\n"
+}
 
-func crashText(end ending, words string, wait time.Duration) string {
+func (s *supervisor) crashText(end ending, words string, wait time.Duration) string {
 	if words != "" {
-		words = "Its last words:\n" + words + "\n"
+		words = s.language.T("Its last words:") + "\n" + words + "\n"
 	}
-	return fmt.Sprintf("\nThe rescue program %s.\n%sPress s for a shell, r to restart the machine, p to switch it off, Enter to start the program again;\nwithout a key it is started again in %v.\n", end, words, wait)
+	return fmt.Sprintf("\n%s\n%s%s\n", s.language.T("The rescue program %s.", end.words()), words,
+		s.language.T("Press s for a shell, r to restart the machine, p to switch it off, Enter to start the program again;\nwithout a key it is started again in %v.", wait))
 }
 
 // askOnConsoles shows the text on every console and waits for a key on any: it

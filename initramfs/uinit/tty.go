@@ -165,6 +165,7 @@ func (t *tty) close() {
 	t.mu.Unlock()
 	t.file.SetWriteDeadline(time.Now().Add(flushTime))
 	<-t.done
+	waitSent(t.fd, flushTime) // a machine that restarts would cut off what the driver still holds
 	setTermios(t.fd, t.saved) // of a terminal that is gone there is nothing to set
 	t.file.Close()
 }

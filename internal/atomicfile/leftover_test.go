@@ -13,17 +13,16 @@ import (
 	"time"
 
 	"lifeboat/internal/atomicfile"
+	"lifeboat/internal/fixture"
 )
 
-const victimVar = "ATOMICFILE_VICTIM"
+func TestMain(m *testing.M) {
+	fixture.Main(m, map[string]func(*testing.T, []string){"victim": victim})
+}
 
-// TestVictim is the process that TestKilled kills.
-func TestVictim(t *testing.T) {
-	path := os.Getenv(victimVar)
-	if path == "" {
-		t.Skip("no test of its own: TestKilled starts it")
-	}
-	f, err := atomicfile.Create(path, 0o600)
+// victim is the process that TestKilled kills.
+func victim(t *testing.T, args []string) {
+	f, err := atomicfile.Create(args[0], 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,13 +76,8 @@ func TestKilled(t *testing.T) {
 // startVictim waits until it has written, and finds its file.
 func startVictim(t *testing.T, path string) (*exec.Cmd, string) {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	before := files(t, filepath.Dir(path))
-	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestVictim$")
-	cmd.Env = append(os.Environ(), victimVar+"="+path)
+	cmd := fixture.Child(t, "victim", path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -195,7 +195,7 @@ func firstText(x ast.Expr) string {
 // decoders are the packages that read bytes from outside.
 var decoders = []string{
 	"boards", "clone/codec", "clone/filesystem/ext4", "clone/filesystem/fat", "clone/filesystem/swap",
-	"clone/identity", "clone/image", "clone/layout", "clone/repo", "internal/nightly", "netboot",
+	"clone/identity", "clone/image", "clone/increment", "clone/layout", "clone/repo", "internal/nightly", "netboot",
 }
 
 // TestDecodersAreFuzzed holds that each decoder meets hostile bytes.

@@ -23,11 +23,11 @@ var rows = []struct {
 	{6, []string{"cmd/lifeboat"}}, // asks, prints, exits; joins the flows
 	{5, []string{"netboot", "initramfs", "initramfs/uinit", "internal/nightly"}}, // the worlds around the engine
 	{4, []string{"clone"}}, // the engine
-	{3, []string{"clone/layout", "clone/identity", "clone/fit", "clone/live", "clone/image", "clone/repo", "clone/tree"}}, // stages
+	{3, []string{"clone/layout", "clone/identity", "clone/fit", "clone/live", "clone/increment", "clone/image", "clone/repo", "clone/tree"}}, // stages
 	{2, []string{"clone/disk", "clone/store", "clone/codec", "clone/filesystem",
 		"clone/filesystem/ext4", "clone/filesystem/fat", "clone/filesystem/swap"}}, // devices, places, packings, file systems
-	{1, []string{"clone/manifest", "boards", "internal/progress", "internal/atomicfile", "internal/speech"}}, // data
-	{0, []string{"clone/extent"}}, // words
+	{1, []string{"clone/manifest", "boards", "internal/progress", "internal/atomicfile", "internal/memory", "internal/onefile"}}, // data
+	{0, []string{"clone/extent", "internal/speech"}}, // words
 }
 
 func rankOf(pkg string) (int, bool) {

@@ -2,6 +2,7 @@ package nightly
 
 import (
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"strings"
 )
@@ -9,7 +10,8 @@ import (
 // A Destination is where backups go: a folder, or something to be mounted.
 type Destination struct {
 	Text    string   // as it was given
-	Folder  string   // a folder; "" where it is mounted by us
+	Folder  string   // a folder; "" where it is mounted by us, or an address
+	Address string   // of a server that nothing is mounted from: of a repository only
 	Mount   []string // the program that mounts, without options and the place
 	Options []string
 	Needs   string // the program that does it in the end
@@ -24,6 +26,7 @@ type Destination struct {
 //	sshfs:USER@HOST:/PATH
 //	davfs:https://HOST/PATH
 //	UUID=… LABEL=… PARTUUID=… PARTLABEL=…
+//	sftp://USER@HOST/PATH s3://BUCKET/PATH
 func ParseDestination(text string) (Destination, error) {
 	kind, rest, _ := strings.Cut(text, ":")
 	tag, value, tagged := strings.Cut(text, "=")
@@ -47,12 +50,62 @@ func ParseDestination(text string) (Destination, error) {
 	case tagged && value != "" && (tag == "UUID" || tag == "LABEL" || tag == "PARTUUID" || tag == "PARTLABEL"):
 		d.Mount, d.Needs, d.Package = []string{"mount", text}, "mount", "mount"
 		d.Options = []string{"nosuid", "nodev"}
+	case (kind == "sftp" || kind == "s3") && strings.HasPrefix(rest, "//"):
+		d.Address = text
 	case filepath.IsAbs(text):
 		d.Folder = filepath.Clean(text)
 	default:
-		return d, fmt.Errorf("destination %q is neither a folder with its whole path nor nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, davfs:https://…, UUID=…", text)
+		return d, fmt.Errorf("destination %q is neither a folder with its whole path nor nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, davfs:https://…, UUID=…, sftp://HOST/PATH, s3://BUCKET/PATH", text)
 	}
 	return d, nil
+}
+
+// Destination is where backups of s go. It is an error where they cannot.
+func (s Settings) Destination() (Destination, error) {
+	d, err := ParseDestination(s.To)
+	if err == nil && d.Address != "" && s.Type != SnapshotType {
+		err = fmt.Errorf("destination %s: an image of the running system is spooled beside its place, and a server has no room for that: "+
+			"type = %q goes there, and images to a folder", d.Shown(), SnapshotType)
+	}
+	return d, err
+}
+
+// Shown is the destination without what others must not read: the password of an
+// address, and the words behind its question mark.
+func (d Destination) Shown() string {
+	u, err := url.Parse(d.Address)
+	if d.Address == "" {
+		return d.Text
+	}
+	if err != nil {
+		kind, _, _ := strings.Cut(d.Address, ":")
+		return kind + "://…"
+	}
+	u.RawQuery = ""
+	return u.Redacted()
+}
+
+// shownTo is the destination of s as others may read it.
+func shownTo(s Settings) string {
+	d, err := ParseDestination(s.To)
+	if err != nil {
+		return s.To
+	}
+	return d.Shown()
+}
+
+// Below is a folder in a place: of this machine, or an address.
+func Below(place, folder string) string {
+	address, query, asked := strings.Cut(place, "?")
+	switch {
+	case folder == "":
+		return place
+	case !strings.Contains(place, "://"):
+		return filepath.Join(place, folder)
+	case asked:
+		query = "?" + query
+	}
+	return strings.TrimRight(address, "/") + "/" + folder + query
 }
 
 // command is the line that mounts the destination on a folder.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -28,6 +29,9 @@ func TestParseDestination(t *testing.T) {
 		"UUID=1234-5678":        "mount UUID=1234-5678 DIR -o nosuid,nodev,vers=3.0",
 		"LABEL=backup":          "mount LABEL=backup DIR -o nosuid,nodev,vers=3.0",
 		"/mnt/../srv/x":         "folder /srv/x",
+		"sftp://me@nas/srv":     "address sftp://me@nas/srv",
+		"s3://bucket/pis?x=y":   "address s3://bucket/pis",
+		"https://nas/pis":       "error",
 		"":                      "error",
 		"backup":                "error",
 		"UUID=":                 "error",
@@ -43,6 +47,8 @@ func TestParseDestination(t *testing.T) {
 			got = "error"
 		case d.Folder != "":
 			got = "folder " + d.Folder
+		case d.Address != "":
+			got = "address " + d.Shown()
 		}
 		equal(t, text, got, want)
 	}
@@ -68,6 +74,11 @@ func TestFits(t *testing.T) {
 		{"exfat", "img.gz", Estimate{4 * gb, 32 * gb, 0}, 20 * gb, "on exFAT gaps take room; on ext4 it would fit"},
 		{"exfat", "img.gz", Estimate{4 * gb, 32 * gb, 0}, 40 * gb, ""},
 		{"nfs4", "img.gz", Estimate{4 * gb, 32 * gb, 0}, 10 * gb, ""},
+		{"ext4", "snapshot", Estimate{4 * gb, 32 * gb, 0}, 4.2 * gb, ""},
+		{"ext4", "snapshot", Estimate{4 * gb, 32 * gb, 0}, 4 * gb, "the run needs up to 4.00 GB: fewer snapshots"},
+		{"vfat", "snapshot", Estimate{4 * gb, 32 * gb, 0.5 * gb}, 1.2 * gb, ""}, // chunks are small, and the week added half a gigabyte
+		{"ext4", "snapshot", Estimate{4 * gb, 32 * gb, 0.5 * gb}, 1 * gb, "needs up to 1.00 GB"},
+		{"ext4", "snapshot", Estimate{4 * gb, 32 * gb, 1}, 0.2 * gb, "needs up to 200 MB"}, // a quiet week
 	} {
 		err := test.e.fits(test.fstype, test.kind, test.free, gb/10)
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
@@ -199,11 +210,13 @@ func TestFolder(t *testing.T) {
 	equal(t, "name", plain, "nightly-20261128T023000Z.img.zst")
 	equal(t, "name", named, "weekly-20261128T023000Z-Before___upgrade__1_2.img.gz")
 	others := []string{"nightly.img.zst", "nightly-20261128T023000Z.tar", "nightly-20261328T023000Z.img", "nightly-20261128T023000Z-.img", plain + ".json", plain + ".boot0.img", "README", "-20261128T023000Z.img"}
-	leftovers := []string{"." + plain + "123", "." + plain + ".456.spool"}
-	for _, name := range append(append(append([]string{plain, named}, others...), leftovers...), ".weekly-20261128T023000Z.img.gz1", ".nightly-notes") {
+	boots := []string{"nightly-20261128T023000Z.boot.img.zst", "nightly-20261128T023000Z.boot.img.zst.json"}
+	leftovers := []string{"." + plain + "123", "." + plain + ".456.spool", "nightly-20261127T023000Z.boot.img.zst", "nightly-20261127T023000Z-named.boot.img.zst.json"}
+	kept := []string{".weekly-20261128T023000Z.img.gz1", ".nightly-notes", "weekly-20261127T023000Z.boot.img.gz", "nightly.boot.img", named[:len(named)-len("img.gz")] + "boot.img.gz"}
+	for _, name := range slices.Concat([]string{plain, named}, others, boots, leftovers, kept) {
 		write(t, filepath.Join(f.Path, name), "12345")
 	}
-	all, err := f.List()
+	all, err := f.List(t.Context())
 	if err != nil || len(all) != 2 {
 		t.Fatalf("%+v, %v", all, err)
 	}
@@ -214,14 +227,22 @@ func TestFolder(t *testing.T) {
 	}
 	equal(t, "read", fmt.Sprint(all[0].Schedule, all[0].Type, all[0].Pinned), "nightlyimg.zst")
 	equal(t, "read", fmt.Sprint(all[1].Schedule, all[1].Type, all[1].Pinned), "weeklyimg.gzBefore___upgrade__1_2")
-	if err := errors.Join(f.Remove(all[0]), f.Sweep("nightly", t.Logf)); err != nil {
+	if err := f.Sweep("nightly", t.Logf); err != nil {
 		t.Fatal(err)
 	}
+	for _, name := range boots {
+		if _, err := os.Stat(filepath.Join(f.Path, name)); err != nil {
+			t.Errorf("it belongs to %s: %v", plain, err)
+		}
+	}
+	if n, err := f.Remove(t.Context(), all[:1]); err != nil || n != 1 {
+		t.Fatalf("%d removed, %v", n, err)
+	}
 	left, _ := os.ReadDir(f.Path)
-	if len(left) != 1+len(others)-2+2 {
+	if len(left) != 1+len(others)-2+len(kept) {
 		t.Errorf("left: %v", left)
 	}
-	if none, err := (Folder{f.Path + "/none"}).List(); err != nil || len(none) != 0 {
+	if none, err := ListFolder(f.Path + "/none"); err != nil || len(none) != 0 {
 		t.Errorf("a folder that is not there: %v, %v", none, err)
 	}
 }

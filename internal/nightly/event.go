@@ -31,13 +31,17 @@ type Facts struct {
 	Schedule     string   `json:"schedule"`
 	Type         string   `json:"type"`
 	To           string   `json:"to"`     // as configured
-	Folder       string   `json:"folder"` // where it is mounted
-	File         string   `json:"file"`   // the new snapshot
-	Size         int64    `json:"size"`   // of it, in bytes
+	Folder       string   `json:"folder"` // where it is mounted; "" for a server
+	File         string   `json:"file"`   // the new snapshot: a file, or its name in the repository
+	Size         int64    `json:"size"`   // bytes: of the file, or what the disk had in use
+	Added        int64    `json:"added"`  // bytes by which the destination grew
+	Read         int64    `json:"read"`   // bytes of a disk in use that were read; 0 is unknown
 	Seconds      float64  `json:"seconds"`
 	FrozenMS     int64    `json:"frozen_ms"`
 	Removed      int      `json:"removed"` // old snapshots
-	Free         int64    `json:"free"`    // bytes, at the destination, afterwards
+	Freed        int64    `json:"freed"`   // bytes, by pruning a repository
+	Checked      int64    `json:"checked"` // chunks of a repository that were read back
+	Free         int64    `json:"free"`    // bytes, at the destination, afterwards; -1 is unknown
 	Error        string   `json:"error,omitempty"`
 	Reservations []string `json:"reservations,omitempty"`
 	Reminder     bool     `json:"reminder,omitempty"` // a restore should be tried
@@ -89,10 +93,14 @@ func (f Facts) lines(l speech.Language) []string {
 		say(true, "But: %s", text)
 	}
 	say(f.To != "", "Destination: %s", f.To)
-	say(ended && f.File != "", "Snapshot: %s, %s", f.File, progress.Bytes(f.Size))
+	say(ended && f.File != "" && f.Type != SnapshotType, "Snapshot: %s, %s", f.File, progress.Bytes(f.Size))
+	say(ended && f.File != "" && f.Type == SnapshotType, "Snapshot: %s, %s in use, %s added to the repository", f.File, progress.Bytes(f.Size), progress.Bytes(f.Added))
+	say(f.Read > 0, "Read from the disk: %s", progress.Bytes(f.Read))
 	say(f.Seconds > 0, "Time: %s", time.Duration(f.Seconds*float64(time.Second)).Round(time.Second))
 	say(ended && f.FrozenMS > 0, "Writers waited %d ms.", f.FrozenMS)
 	say(f.Removed > 0, "Old snapshots removed: %d", f.Removed)
+	say(f.Freed > 0, "Freed by pruning: %s", progress.Bytes(f.Freed))
+	say(f.Checked > 0, "Read back from the repository: %d chunks", f.Checked)
 	say(ended && f.Free > 0, "Free at the destination: %s", progress.Bytes(f.Free))
 	say(f.Reminder, "A backup is as good as its last restore: it is time to try one. Then say: lifeboat nightly tested")
 	say(f.Bad() && f.Log != "", "The log: %s", f.Log)
@@ -110,6 +118,9 @@ func (f Facts) environ() []string {
 		"LIFEBOAT_FOLDER=" + f.Folder,
 		"LIFEBOAT_FILE=" + f.File,
 		fmt.Sprintf("LIFEBOAT_SIZE=%d", f.Size),
+		fmt.Sprintf("LIFEBOAT_ADDED=%d", f.Added),
+		fmt.Sprintf("LIFEBOAT_READ=%d", f.Read),
+		fmt.Sprintf("LIFEBOAT_FREED=%d", f.Freed),
 		fmt.Sprintf("LIFEBOAT_SECONDS=%.0f", f.Seconds),
 		fmt.Sprintf("LIFEBOAT_FROZEN_MS=%d", f.FrozenMS),
 		fmt.Sprintf("LIFEBOAT_REMOVED=%d", f.Removed),

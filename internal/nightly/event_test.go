@@ -7,6 +7,12 @@ import (
 	"lifeboat/internal/speech"
 )
 
+// snapshotOf is what a repository tells in a notice.
+func snapshotOf(f Facts) Facts {
+	f.Type, f.Added, f.Read, f.Freed, f.Checked = SnapshotType, 6e6, 9e6, 4e6, 12
+	return f
+}
+
 // full has all that a notice can say.
 func full(k Kind) Facts {
 	return Facts{Kind: k, Host: "pi", Schedule: "nightly", To: "/mnt", File: "a.img.zst", Size: 5e9, Seconds: 61, FrozenMS: 90,
@@ -18,8 +24,8 @@ func full(k Kind) Facts {
 func TestNoticesAreTranslated(t *testing.T) {
 	t.Parallel()
 	for _, k := range []Kind{Started, Done, Reserved, Failed, Died, Overdue, Test} {
-		m := Say(speech.Marked, full(k), nil)
-		for line := range strings.SplitSeq(m.Title+"\n"+m.Text, "\n") {
+		image, snapshot := Say(speech.Marked, full(k), nil), Say(speech.Marked, snapshotOf(full(k)), nil)
+		for line := range strings.SplitSeq(image.Title+"\n"+image.Text+"\n"+snapshot.Text, "\n") {
 			if !strings.HasPrefix(line, "⟦") || !strings.HasSuffix(line, "⟧") {
 				t.Errorf("%s: %q is not translated", k, line)
 			}

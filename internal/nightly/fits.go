@@ -11,7 +11,7 @@ import (
 type Estimate struct {
 	Used int64 // by the disk's parts
 	Size int64 // of the disk
-	Last int64 // of the last snapshot of this type; 0 is unknown
+	Last int64 // of the last snapshot of this type, or what snapshots have added lately; 0 is unknown
 }
 
 // A limited file system is one that cannot hold everything.
@@ -42,9 +42,22 @@ func limitsOf(fstype string) limited {
 // packedMargin is added to the last snapshot's size for the next one: a quarter.
 const packedMargin = 4
 
+// A snapshot is taken to add at most twice what one of the last has added, and
+// a twentieth of what is in use in any case: a quiet week says little of an upgrade.
+const (
+	snapshotMargin = 2
+	snapshotLeast  = 20
+)
+
 // need is the room that a run needs at its peak. A packed image of a disk in use
 // is spooled unpacked beside its place.
 func (e Estimate) need(l limited, kind string) int64 {
+	if kind == SnapshotType {
+		if e.Last > 0 {
+			return min(e.Used, max(snapshotMargin*e.Last, e.Used/snapshotLeast))
+		}
+		return e.Used
+	}
 	whole := e.Size
 	if l.sparse {
 		whole = e.Used
@@ -63,14 +76,16 @@ func (e Estimate) need(l limited, kind string) int64 {
 func (e Estimate) fits(fstype, kind string, free, keep int64) error {
 	l := limitsOf(fstype)
 	var errs []error
-	if l.maxFile > 0 && e.Size > l.maxFile {
+	if l.maxFile > 0 && kind != SnapshotType && e.Size > l.maxFile {
 		errs = append(errs, fmt.Errorf("the destination is %s, where a file has at most %s, and the image of the disk has %s while it is made: "+
 			"make it ext4 or exFAT, or take a network folder", l.name, progress.Bytes(l.maxFile), progress.Bytes(e.Size)))
 	}
 	need := e.need(l, kind)
 	if room := free - keep; need > room {
 		hint := ""
-		if kind != "img" && e.need(l, "img") <= room {
+		if kind == SnapshotType {
+			hint = ": fewer snapshots (keep…) need less, once what they leave is pruned"
+		} else if kind != "img" && e.need(l, "img") <= room {
 			hint = ": type = \"img\" would fit, which is not packed and needs no spool"
 		} else if !l.sparse && (Estimate{e.Used, e.Used, e.Last}).need(l, kind) <= room {
 			hint = fmt.Sprintf(": on %s gaps take room; on ext4 it would fit", l.name)

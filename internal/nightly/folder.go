@@ -1,6 +1,7 @@
 package nightly
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +15,7 @@ import (
 // stamp is the time in a snapshot's name, in UTC.
 const stamp = "20060102T150405Z"
 
-// A Folder holds the snapshots of one Pi, a file each.
+// A Folder holds the images of one Pi.
 type Folder struct{ Path string }
 
 // FileName is that of a new snapshot. pinned is what a person calls it, or "".
@@ -60,12 +61,15 @@ func ParseName(name string) (Snapshot, bool) {
 		}
 	}
 	s.Type = strings.TrimPrefix(rest, ".")
-	return s, rest != s.Type && slices.Contains(Types(), s.Type)
+	return s, rest != s.Type && slices.Contains(ImageTypes(), s.Type)
 }
 
-// List are all snapshots in the folder; none where it is not there yet.
-func (f Folder) List() ([]Snapshot, error) {
-	entries, err := os.ReadDir(f.Path)
+// List implements Shelf; there is none where the folder is not there yet.
+func (f Folder) List(context.Context) ([]Snapshot, error) { return ListFolder(f.Path) }
+
+// ListFolder are the images in a folder.
+func ListFolder(dir string) ([]Snapshot, error) {
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -86,25 +90,77 @@ func (f Folder) List() ([]Snapshot, error) {
 	return all, nil
 }
 
-// Remove removes a snapshot, its image first: what is left over of one that was
+// Remove removes snapshots, and returns how many.
+func (f Folder) Remove(_ context.Context, gone []Snapshot) (n int, err error) {
+	var errs []error
+	for _, s := range gone {
+		if err := f.remove(s); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		n++
+	}
+	return n, errors.Join(errs...)
+}
+
+// remove removes a snapshot, its image first: what is left over of one that was
 // half removed is no snapshot.
-func (f Folder) Remove(s Snapshot) error {
-	if _, ok := ParseName(s.Name); !ok || s.Pinned != "" {
+func (f Folder) remove(s Snapshot) error {
+	is, ok := ParseName(s.Name)
+	if !ok || s.Pinned != "" {
 		panic("BUG: this is not to be removed: " + s.Name)
 	}
 	errs := []error{os.Remove(filepath.Join(f.Path, s.Name))}
 	entries, err := os.ReadDir(f.Path)
-	for _, e := range entries { // head, bmap, boot areas
-		if _, other := ParseName(e.Name()); strings.HasPrefix(e.Name(), s.Name+".") && !other {
+	for _, e := range entries { // head, bmap, boot areas, and the same of the disk that boots
+		if _, other := ParseName(e.Name()); !other && (strings.HasPrefix(e.Name(), s.Name+".") || strings.HasPrefix(e.Name(), is.stem()+bootMark)) {
 			errs = append(errs, os.Remove(filepath.Join(f.Path, e.Name())))
 		}
 	}
 	return errors.Join(append(errs, err)...)
 }
 
-// Sweep removes what runs of the schedule that died have left: temporary files
-// have the name of their snapshot behind a dot. Nobody else may be writing.
+// bootMark is in the names of what was saved of the disk that boots, where that is
+// another than the root's (docs/FORMAT.md, section 4): nightly-….boot.img.zst is
+// beside nightly-….img.zst. It is made before that one, and removed behind it.
+const bootMark = ".boot."
+
+// stem is an image's name without its type.
+func (s Snapshot) stem() string { return strings.TrimSuffix(s.Name, "."+s.Type) }
+
+// Sweep removes what runs of the schedule that died have left. Nobody else may be
+// writing.
 func (f Folder) Sweep(schedule string, logf func(format string, args ...any)) error {
+	return errors.Join(f.sweepHidden(schedule, logf), f.sweepHalves(schedule, logf))
+}
+
+// sweepHalves removes what was saved of a disk that boots without its root's.
+func (f Folder) sweepHalves(schedule string, logf func(format string, args ...any)) error {
+	entries, err := os.ReadDir(f.Path)
+	if err != nil {
+		return err
+	}
+	whole := map[string]bool{}
+	for _, e := range entries {
+		if s, ok := ParseName(e.Name()); ok {
+			whole[s.stem()] = true
+		}
+	}
+	var errs []error
+	for _, e := range entries {
+		stem, rest, marked := strings.Cut(e.Name(), bootMark)
+		if s, ok := ParseName(stem + "." + ImageTypes()[0]); !marked || rest == "" || !ok || s.Schedule != schedule || whole[stem] {
+			continue
+		}
+		logf("remove %s, to which no image of a root belongs: a run that died has left it", e.Name())
+		errs = append(errs, os.Remove(filepath.Join(f.Path, e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// sweepHidden removes temporary files: they have the name of their snapshot behind
+// a dot.
+func (f Folder) sweepHidden(schedule string, logf func(format string, args ...any)) error {
 	left, err := filepath.Glob(filepath.Join(f.Path, "."+schedule+"-*"))
 	if err != nil {
 		return err

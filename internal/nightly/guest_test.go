@@ -60,15 +60,11 @@ func TestGuestSystemd(t *testing.T) {
 	}
 	defer func() { t.Log(out.String()) }()
 	inside := insideOf(t, cmd.Process.Pid)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	// systemd answers nobody whose process it cannot see.
-	client := exec.Command("nsenter", "--target", inside, "--pid", "--", self, "-test.run=^TestUnitsInside$", "-test.v")
-	client.Env = append(os.Environ(), unitsEnv+"=1")
-	said, err := client.CombinedOutput()
-	if err != nil || !strings.Contains(string(said), "--- PASS: TestUnitsInside") {
+	child := fixture.Child(t, "units")
+	client := exec.Command("nsenter", append([]string{"--target", inside, "--pid", "--"}, child.Args...)...)
+	client.Env = child.Env
+	if said, err := client.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, said)
 	}
 }
@@ -87,13 +83,12 @@ func insideOf(t *testing.T, unshare int) string {
 	return ""
 }
 
-const unitsEnv = "LIFEBOAT_TEST_UNITS"
+func TestMain(m *testing.M) {
+	fixture.Main(m, map[string]func(*testing.T, []string){"units": unitsInside})
+}
 
-// TestUnitsInside is the half of TestGuestSystemd that systemd can see.
-func TestUnitsInside(t *testing.T) {
-	if os.Getenv(unitsEnv) == "" {
-		t.Skip("runs within TestGuestSystemd")
-	}
+// unitsInside is the half of TestGuestSystemd that systemd can see.
+func unitsInside(t *testing.T, _ []string) {
 	var units Units
 	var err error
 	for range 300 {

@@ -1,5 +1,7 @@
 package nightly
 
+import "slices"
+
 // A Key is one thing that can be configured, as its users know it.
 type Key struct {
 	Name string // "notify.mail.to"
@@ -8,21 +10,29 @@ type Key struct {
 	May  []string              // the values that it can have; nil: any
 }
 
+// SnapshotType is the kind of backup that goes into a repository.
+const SnapshotType = "snapshot"
+
+// ImageTypes are the kinds of backup that are a file each.
+func ImageTypes() []string { return []string{"img.zst", "img.gz", "img"} }
+
 // Types are the kinds of backup.
-func Types() []string { return []string{"img.zst", "img.gz", "img"} }
+func Types() []string { return append([]string{SnapshotType}, ImageTypes()...) }
 
 // Keys are all keys, by theme.
 func Keys() []Key {
-	return append(append(saveKeys(), runKeys()...), notifyKeys()...)
+	return slices.Concat(saveKeys(), repositoryKeys(), runKeys(), notifyKeys())
 }
 
 func saveKeys() []Key {
 	return []Key{
 		{"from", "what is saved: / is the running system's disk", func(s *Settings) any { return &s.From }, nil},
-		{"to", "where to: a folder, nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, davfs:https://…, UUID=…, LABEL=…", func(s *Settings) any { return &s.To }, nil},
-		{"folder", "this Pi's folder there; empty: host name and machine ID", func(s *Settings) any { return &s.Folder }, nil},
-		{"type", "kind of backup", func(s *Settings) any { return &s.Type }, Types()},
-		{"level", "how hard to pack, 1 to 9; 0: as the format's own tool does", func(s *Settings) any { return &s.Level }, nil},
+		{"to", "where to: a folder, nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, davfs:https://…, UUID=…, LABEL=…; snapshots also to sftp://USER@HOST/PATH and s3://BUCKET/PATH", func(s *Settings) any { return &s.To }, nil},
+		{"folder", "folder there: of the repository (empty: none), or of this Pi's images (empty: host name and machine ID)", func(s *Settings) any { return &s.Folder }, nil},
+		{"type", "kind of backup: snapshot goes into a repository, the others are images", func(s *Settings) any { return &s.Type }, Types()},
+		{"exclude", "can have no value: " + excludeWhy, func(s *Settings) any { return &s.Exclude }, nil},
+		{"level", "how hard an image is packed, 1 to 9; 0: as the format's own tool does", func(s *Settings) any { return &s.Level }, nil},
+		{"allow-long-freeze", "a kernel without tracing: let writers wait while all used blocks are read", func(s *Settings) any { return &s.LongFreeze }, nil},
 		{"when", "start times, as systemd.time(7) has them", func(s *Settings) any { return &s.When }, nil},
 		{"spread", "starts are put off by a random time up to this", func(s *Settings) any { return &s.Spread }, nil},
 		{"keep", "snapshots to keep; -1: all", func(s *Settings) any { return &s.Keep.Last }, nil},
@@ -33,7 +43,20 @@ func saveKeys() []Key {
 		{"min-free", "room that stays free at the destination", func(s *Settings) any { return (*Size)(&s.MinFree) }, nil},
 		{"wait", "how long to try for a destination that sleeps", func(s *Settings) any { return &s.Wait }, nil},
 		{"mount-options", "options for the mount of the destination", func(s *Settings) any { return &s.MountOptions }, nil},
-		{"credentials-file", "who we are at an SMB or WebDAV destination: username=… and password=… in a file", func(s *Settings) any { return &s.Credentials }, nil},
+		{"credentials-file", "file or systemd credential that says who we are: SMB and WebDAV (username=…, password=…), sftp (a private key), s3 (as Amazon's tools have it)", func(s *Settings) any { return &s.Credentials }, nil},
+	}
+}
+
+func repositoryKeys() []Key {
+	return []Key{
+		{"repository.series", "whose snapshots these are, by 16 hex digits; empty: found out", func(s *Settings) any { return &s.Repository.Series }, nil},
+		{"repository.passphrase-file", "file or systemd credential with the passphrase of an encrypted repository", func(s *Settings) any { return &s.Repository.Passphrase }, nil},
+		{"repository.identity-file", "file or credential with the age identity that opens it", func(s *Settings) any { return &s.Repository.Identity }, nil},
+		{"repository.recipients", "for whom a repository is encrypted when the first run makes it (age1…)", func(s *Settings) any { return &s.Repository.Recipients }, nil},
+		{"repository.sign-file", "file or credential with the minisign key (without a password) that signs snapshots", func(s *Settings) any { return &s.Repository.Sign }, nil},
+		{"repository.full-every", "each Nth run of these reads all, the others what may have changed", func(s *Settings) any { return &s.Repository.FullEvery }, nil},
+		{"repository.prune", "how often the room that no snapshot needs is freed; never: somebody else does it", func(s *Settings) any { return &s.Repository.Prune }, []string{"daily", "weekly", "never"}},
+		{"repository.verify-sample", "how much of this Pi's snapshots is read back after each run, another part each time", func(s *Settings) any { return &s.Repository.VerifySample }, nil},
 	}
 }
 

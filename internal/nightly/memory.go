@@ -4,9 +4,9 @@ import (
 	"context"
 	"io/fs"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"time"
+
+	"lifeboat/internal/memory"
 )
 
 // A Pacer slows a run down while memory is short, for the kernel to write out
@@ -51,7 +51,7 @@ func (p *Pacer) Pace(ctx context.Context) {
 	}
 	p.looked = now
 	for waited := time.Duration(0); ; waited += paceLook {
-		have, ok := memAvailable(p.proc)
+		have, ok := memory.Available(p.proc)
 		if !ok || have >= p.least {
 			if p.short {
 				p.logf("memory is there again")
@@ -69,21 +69,4 @@ func (p *Pacer) Pace(ctx context.Context) {
 		}
 		p.sleep(ctx, paceLook)
 	}
-}
-
-// memAvailable is the kernel's estimate of what programs can have, in bytes
-// (proc(5), MemAvailable).
-func memAvailable(proc fs.FS) (int64, bool) {
-	text, err := fs.ReadFile(proc, "meminfo")
-	if err != nil {
-		return 0, false
-	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) >= 2 && fields[0] == "MemAvailable:" {
-			kb, err := strconv.ParseInt(fields[1], 10, 64)
-			return kb << 10, err == nil
-		}
-	}
-	return 0, false
 }

@@ -14,11 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lifeboat/clone/disk"
+	"lifeboat/clone/store"
 )
 
 // A place is a destination that can be written to.
 type place struct {
-	folder  string
+	folder  string // or an address
+	remote  bool   // it is one
 	fstype  string
 	mounted []string // folders that close unmounts
 	run     Runner
@@ -33,6 +35,7 @@ type mounter struct {
 	fstab  string // file
 	dir    string // where destinations are mounted
 	note   func(mounted []string) error
+	reach  func(ctx context.Context, s Settings) error
 	logf   func(format string, args ...any)
 	pauses []time.Duration // between tries; the last one again and again
 }
@@ -43,7 +46,7 @@ const mountLimit = 90 * time.Second
 // open makes the destination of s ready, and tries until s.Wait is over: what
 // sleeps takes its time. The caller closes the place.
 func (m *mounter) open(ctx context.Context, s Settings) (*place, error) {
-	d, err := ParseDestination(s.To)
+	d, err := s.Destination()
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +59,9 @@ func (m *mounter) open(ctx context.Context, s Settings) (*place, error) {
 		if err == nil {
 			return p, nil
 		}
-		err = fmt.Errorf("destination %s: %w", s.To, err)
+		err = fmt.Errorf("destination %s: %w", d.Shown(), err)
 		pause := m.pauses[min(try, len(m.pauses)-1)]
-		if ctx.Err() != nil || time.Now().Add(pause).After(deadline) {
+		if ctx.Err() != nil || inVain(err) || time.Now().Add(pause).After(deadline) {
 			return nil, err
 		}
 		m.logf("%v; once more in %s", err, pause)
@@ -70,10 +73,21 @@ func (m *mounter) open(ctx context.Context, s Settings) (*place, error) {
 	}
 }
 
+// inVain tells what no patience mends: a server that is another one, or that lets
+// us not in.
+func inVain(err error) bool {
+	var other *store.HostKeyError
+	return errors.As(err, &other) || errors.Is(err, fs.ErrPermission)
+}
+
 func (m *mounter) try(ctx context.Context, d Destination, s Settings) (*place, error) {
 	p := &place{run: m.run, folder: d.Folder}
 	ctx, cancel := context.WithTimeout(ctx, mountLimit)
 	defer cancel()
+	if d.Address != "" {
+		p.folder, p.remote = d.Address, true
+		return p, m.reach(ctx, s)
+	}
 	err := m.mount(ctx, d, s, p)
 	if err == nil {
 		err = m.usable(p)
@@ -208,8 +222,14 @@ func (m *mounter) usable(p *place) error {
 	return err
 }
 
-// free is how many bytes can be written.
+// unknownFree is the room at a server's.
+const unknownFree = -1
+
+// free is how many bytes can be written; unknownFree where nobody tells.
 func (p *place) free() (int64, error) {
+	if p.remote {
+		return unknownFree, nil
+	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(p.folder, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", p.folder, err)
@@ -232,7 +252,7 @@ const visitWait = 10 * time.Second
 
 // Visit opens the destination of s, and closes it again when do has ended. It
 // is an error while a run is under way.
-func (h Host) Visit(ctx context.Context, s Settings, logf func(format string, args ...any), do func(folder string) error) error {
+func (h Host) Visit(ctx context.Context, s Settings, logf func(format string, args ...any), do func(place string) error) error {
 	l, err := takeLock(ctx, h.RunDir, visitWait)
 	if err != nil {
 		return err
@@ -248,6 +268,6 @@ func (h Host) Visit(ctx context.Context, s Settings, logf func(format string, ar
 func (h Host) mounter(logf func(format string, args ...any)) *mounter {
 	return &mounter{
 		run: h.Run, have: h.Have, proc: h.Proc, fstab: h.Fstab, dir: filepath.Join(h.RunDir, "destination"),
-		note: func([]string) error { return nil }, logf: logf, pauses: h.Pauses,
+		note: func([]string) error { return nil }, reach: h.Reach, logf: logf, pauses: h.Pauses,
 	}
 }

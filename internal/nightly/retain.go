@@ -11,12 +11,16 @@ import (
 // A Snapshot is a backup as retention sees it.
 type Snapshot struct {
 	Name     string // unique where it lies
+	Label    string // as people name it; "" is Name
 	Schedule string
 	Type     string
 	Time     time.Time
 	Pinned   string // the name that a person gave it; it never expires
-	Size     int64  // bytes; -1 is unknown
+	Size     int64  // bytes that it added; -1 is unknown
 }
+
+// Called is how people name the snapshot.
+func (s Snapshot) Called() string { return cmp.Or(s.Label, s.Name) }
 
 // A Policy says how many snapshots stay, by each rule: 0 is none, below 0 all.
 // No rule at all means that all stay.

@@ -8,39 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"lifeboat/internal/atomicfile"
 	"lifeboat/internal/speech"
 )
-
-// A Backup is made by whoever knows how.
-type Backup interface {
-	// Estimate tells how much there is, and refuses what cannot work, such as a
-	// folder on the disk that is to be frozen. Nothing is written.
-	Estimate(ctx context.Context, s Settings, folder string) (Estimate, error)
-	// Save makes the snapshot.
-	Save(ctx context.Context, r Request) (Saved, error)
-}
-
-// A Request is for one snapshot.
-type Request struct {
-	Settings Settings
-	File     string // that is to be made
-	// BeforeFreeze stops services, AfterThaw starts them again: live.Options. Both
-	// are nil where there are none.
-	BeforeFreeze func(ctx context.Context) error
-	AfterThaw    func()
-	Pace         func(ctx context.Context) // before each step: memory may be short
-	Logf         func(format string, args ...any)
-}
-
-// Saved is what came of a request that succeeded.
-type Saved struct {
-	FrozenMS     int64
-	Reservations []string
-}
 
 // Host is the system that runs are made on.
 type Host struct {
@@ -55,8 +27,9 @@ type Host struct {
 	Run       Runner
 	Have      func(program string) bool
 	Units     func(ctx context.Context) (Units, error)
-	Guard     func() *exec.Cmd // runs Recover when this process has ended; nil: none
-	Pauses    []time.Duration  // between tries for a destination
+	Reach     func(ctx context.Context, s Settings) error // whether the address of s answers
+	Guard     func() *exec.Cmd                            // runs Recover when this process has ended; nil: none
+	Pauses    []time.Duration                             // between tries for a destination
 }
 
 // A Run is one of a schedule.
@@ -65,6 +38,7 @@ type Run struct {
 	Schedule string
 	Settings Settings
 	Pinned   string // a name: such a snapshot never expires
+	Full     bool   // read all, also what cannot have changed
 	DryRun   bool
 	Backup   Backup
 	Crier    *Crier
@@ -80,6 +54,7 @@ type Run struct {
 	hooks  hooks
 	kept   int
 	listed []Verdict
+	pruned time.Time // when the repository was pruned last; zero: none was written to
 }
 
 // SeriesName is the folder of this Pi at the destination.
@@ -94,7 +69,7 @@ func (h Host) SeriesName(s Settings) string {
 // the facts have the reservations of one that there is.
 func (r *Run) Do(ctx context.Context) (Facts, error) {
 	r.start = r.Host.Clock()
-	r.facts = Facts{Kind: Started, Host: r.Host.Name, Schedule: r.Schedule, Type: r.Settings.Type, To: r.Settings.To, DryRun: r.DryRun, Log: r.Log.Path()}
+	r.facts = Facts{Kind: Started, Host: r.Host.Name, Schedule: r.Schedule, Type: r.Settings.Type, To: shownTo(r.Settings), DryRun: r.DryRun, Log: r.Log.Path()}
 	l, err := takeLock(ctx, r.Host.RunDir, r.Settings.LockWait)
 	if err != nil {
 		return r.end(ctx, err)
@@ -150,7 +125,9 @@ func (r *Run) body(ctx context.Context) error {
 	if r.place, err = m.open(ctx, r.Settings); err != nil {
 		return err
 	}
-	r.facts.Folder = r.place.folder
+	if !r.place.remote { // an address can hold a password
+		r.facts.Folder = r.place.folder
+	}
 	err = r.there(ctx)
 	if r.facts.Free, _ = r.place.free(); err == nil && !r.DryRun {
 		r.reserve(r.hooksAfter(ctx, Done, nil))
@@ -178,135 +155,6 @@ func (r *Run) hooksAfter(ctx context.Context, k Kind, err error) error {
 		f.Error = err.Error()
 	}
 	return r.hooks.call(context.WithoutCancel(ctx), "after", r.Settings.After, f)
-}
-
-// there is what is done while the destination is.
-func (r *Run) there(ctx context.Context) error {
-	folder := Folder{filepath.Join(r.place.folder, r.Host.SeriesName(r.Settings))}
-	all, err := folder.List()
-	if err != nil {
-		return err
-	}
-	if err := r.mayFit(ctx, all); err != nil {
-		return err
-	}
-	stopper, err := r.stopper(ctx)
-	if err != nil {
-		return err
-	}
-	defer stopper.units.Close()
-	if err := stopper.check(ctx); err != nil {
-		return err
-	}
-	if r.DryRun {
-		r.listed = Retain(all, r.Settings.Keep, r.start, r.Host.Zone)
-		return nil
-	}
-	if err := os.MkdirAll(folder.Path, 0o755); err != nil {
-		return err
-	}
-	if err := folder.Sweep(r.Schedule, r.Log.Infof); err != nil {
-		r.reserve(err)
-	}
-	if err := r.hooks.call(ctx, "ready", r.Settings.Ready, r.facts); err != nil {
-		return err
-	}
-	if err := r.save(ctx, folder, stopper); err != nil {
-		return err
-	}
-	r.reserve(r.forget(folder))
-	return nil
-}
-
-// mayFit asks for the size and compares it with the room.
-func (r *Run) mayFit(ctx context.Context, all []Snapshot) error {
-	e, err := r.Backup.Estimate(ctx, r.Settings, r.place.folder)
-	if err != nil {
-		return err
-	}
-	var newest time.Time
-	for _, s := range all {
-		if s.Type == r.Settings.Type && s.Schedule == r.Schedule && s.Time.After(newest) {
-			newest, e.Last = s.Time, s.Size
-		}
-	}
-	free, err := r.place.free()
-	if err != nil {
-		return err
-	}
-	r.Log.Debugf("%d bytes in use of %d, %d free at the destination (%s)", e.Used, e.Size, free, r.place.fstype)
-	return e.fits(r.place.fstype, r.Settings.Type, free, r.Settings.MinFree)
-}
-
-func (r *Run) stopper(ctx context.Context) (*stopper, error) {
-	var units Units = noUnits{}
-	if len(r.Settings.Services) > 0 {
-		var err error
-		if units, err = r.Host.Units(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return &stopper{
-		units: units, run: r.Host.Run, patience: r.Settings.Patience, logf: r.Log.Infof,
-		services: r.Settings.Services, stop: r.Settings.Stop, start: r.Settings.Start,
-		record: func(units, commands []string) error {
-			r.rec.Units, r.rec.Commands = units, commands
-			return r.rec.write(r.Host.RunDir)
-		},
-	}, nil
-}
-
-func (r *Run) save(ctx context.Context, folder Folder, s *stopper) error {
-	name := FileName(r.Schedule, r.Settings.Type, r.Pinned, r.start)
-	request := Request{
-		Settings: r.Settings, File: filepath.Join(folder.Path, name), Logf: r.Log.Infof,
-		Pace: newPacer(r.Host.Proc, r.Settings.LowMemory, r.Log.Infof).Pace,
-	}
-	if len(s.services)+len(s.stop)+len(s.start) > 0 {
-		request.BeforeFreeze = s.down
-		request.AfterThaw = func() {
-			if err := s.up(ctx); err != nil {
-				r.reserve(fmt.Errorf("NOT STARTED AGAIN: %w", err))
-			}
-		}
-	}
-	saved, err := r.Backup.Save(ctx, request)
-	if err != nil {
-		return err
-	}
-	r.facts.File, r.facts.FrozenMS = name, saved.FrozenMS
-	if info, err := os.Stat(request.File); err == nil {
-		r.facts.Size = info.Size()
-	}
-	for _, text := range saved.Reservations {
-		r.reserve(errors.New(text))
-	}
-	return nil
-}
-
-// forget removes what the policy does not keep.
-func (r *Run) forget(folder Folder) error {
-	all, err := folder.List()
-	if err != nil {
-		return err
-	}
-	mine := slices.DeleteFunc(all, func(s Snapshot) bool { return s.Schedule != r.Schedule })
-	var errs []error
-	r.kept = 0
-	for _, v := range Retain(mine, r.Settings.Keep, r.Host.Clock(), r.Host.Zone) {
-		if v.Keep {
-			r.kept++
-			r.Log.Debugf("%s stays: %s", v.Name, v.Why)
-			continue
-		}
-		r.Log.Infof("remove %s: %s", v.Name, v.Why)
-		if err := folder.Remove(v.Snapshot); err != nil {
-			errs = append(errs, fmt.Errorf("remove an old snapshot: %w", err))
-			continue
-		}
-		r.facts.Removed++
-	}
-	return errors.Join(errs...)
 }
 
 // reserve notes what did not keep the run from its snapshot. nil is nothing.
@@ -360,6 +208,9 @@ func (r *Run) remember() error {
 		last.Success, last.Snapshots = now, r.kept
 	}
 	s.Last[r.Schedule] = last
+	if !r.pruned.IsZero() {
+		s.Pruned[r.Settings.repositoryKey()] = r.pruned
+	}
 	errs := []error{s.Write(r.Host.StateDir)}
 	if r.Settings.Metrics != "" {
 		errs = append(errs, atomicfile.Write(r.Settings.Metrics, s.Metrics(), 0o644))

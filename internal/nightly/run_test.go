@@ -14,8 +14,9 @@ import (
 	"lifeboat/internal/speech"
 )
 
-// A fakeBackup writes a small file.
+// A fakeBackup writes a small file, in a folder of its own.
 type fakeBackup struct {
+	Folder
 	estimate Estimate
 	err      error
 	save     func(ctx context.Context, r Request) (Saved, error)
@@ -25,6 +26,13 @@ func (b *fakeBackup) Estimate(context.Context, Settings, string) (Estimate, erro
 	return b.estimate, nil
 }
 
+func (b *fakeBackup) Open(_ context.Context, h Host, s Settings, place string, _ bool) (Shelf, error) {
+	b.Path = Below(place, h.SeriesName(s))
+	return b, nil
+}
+
+func (b *fakeBackup) Close() error { return nil }
+
 func (b *fakeBackup) Save(ctx context.Context, r Request) (Saved, error) {
 	if b.save != nil {
 		return b.save(ctx, r)
@@ -32,7 +40,9 @@ func (b *fakeBackup) Save(ctx context.Context, r Request) (Saved, error) {
 	if b.err != nil {
 		return Saved{}, b.err
 	}
-	return Saved{FrozenMS: 42}, os.WriteFile(r.File, []byte("snapshot"), 0o600)
+	name := FileName(r.Schedule, r.Settings.Type, r.Pinned, r.Time)
+	err := errors.Join(os.MkdirAll(b.Path, 0o755), os.WriteFile(filepath.Join(b.Path, name), []byte("snapshot"), 0o600))
+	return Saved{Name: name, Size: 8, Added: 8, FrozenMS: 42}, err
 }
 
 // A world is what a run is made in.
@@ -48,7 +58,8 @@ func newWorld(t *testing.T, change func(s *Settings)) *world {
 	t.Helper()
 	w := &world{inbox: newInbox(t), now: time.Date(2026, 11, 28, 2, 30, 0, 0, time.UTC), to: t.TempDir()}
 	s := Defaults()
-	s.To, s.Wait, s.LockWait, s.LogFolder, s.Keep = w.to, 0, 0, "", Policy{Last: 2}
+	s.To, s.Type, s.Wait, s.LogFolder, s.Keep = w.to, "img.zst", 0, "", Policy{Last: 2}
+	s.LockWait = time.Minute // a program that another test starts has the lock until its exec
 	s.Notify.On, s.Notify.Webhook.URL = "start", w.inbox.URL+"/hook"
 	s.Metrics = filepath.Join(t.TempDir(), "lifeboat.prom")
 	if change != nil {
@@ -200,8 +211,8 @@ func TestRunAfterOneThatDied(t *testing.T) {
 func TestRunReserved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(s *Settings) { s.Notify.On, s.After = "errors", []string{"exit 9"} })
-	w.run.Backup = &fakeBackup{save: func(_ context.Context, r Request) (Saved, error) {
-		return Saved{Reservations: []string{"a FAT part moved"}}, os.WriteFile(r.File, nil, 0o600)
+	w.run.Backup = &fakeBackup{save: func(context.Context, Request) (Saved, error) {
+		return Saved{Reservations: []string{"a FAT part moved"}}, nil
 	}}
 	facts, err := w.run.Do(t.Context())
 	if err != nil || len(facts.Reservations) != 2 || facts.Kind != Reserved {

@@ -29,15 +29,35 @@ func NewVault(credentials string) *Vault { return &Vault{credentials: credential
 // maxSecret bounds the file of a secret, in bytes.
 const maxSecret = 4096
 
+// path is the file of a secret: name, or, where that has no slash, a credential's.
+func (v *Vault) path(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	if v.credentials == "" {
+		return "", fmt.Errorf("secret %q: no credentials were handed over by systemd (LoadCredential=); a file is named with a slash", name)
+	}
+	return filepath.Join(v.credentials, name), nil
+}
+
+// File is the path of a secret, for a program that reads it itself. It is judged
+// and hidden as by Read. "" is none.
+func (v *Vault) File(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	if _, err := v.Read(name); err != nil {
+		return "", err
+	}
+	return v.path(name)
+}
+
 // Read returns the secret in a file, or, where the name has no slash, in a
 // credential. A file that others can read is refused.
 func (v *Vault) Read(name string) (string, error) {
-	path := name
-	if !strings.Contains(name, "/") {
-		if v.credentials == "" {
-			return "", fmt.Errorf("secret %q: no credentials were handed over by systemd (LoadCredential=); a file is named with a slash", name)
-		}
-		path = filepath.Join(v.credentials, name)
+	path, err := v.path(name)
+	if err != nil {
+		return "", err
 	}
 	f, err := os.Open(path)
 	if err != nil {

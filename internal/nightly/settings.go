@@ -1,27 +1,35 @@
 package nightly
 
-import "time"
+import (
+	"time"
+
+	"lifeboat/clone/increment"
+)
 
 // Settings are all that can be configured, of one schedule. keys.go names each
 // field as its users know it.
 type Settings struct {
 	From   string // "/": the running system's disk
-	To     string // a folder, or what to mount: parseDestination
-	Folder string // of this Pi in it; "" is made of host name and machine ID
+	To     string // a folder, what to mount, or an address: ParseDestination
+	Folder string // in it; "" is none for a repository, else made of host name and machine ID
 	Type   string // of the backup: one of Types()
+
+	Repository Repository
+	Exclude    Exclude
 
 	When   string // systemd.time(7), OnCalendar
 	Spread time.Duration
 
-	Level     int
-	Keep      Policy
-	MinFree   int64 // bytes that stay free at the destination
-	Wait      time.Duration
-	LockWait  time.Duration
-	LowMemory int64 // bytes; below, the copying waits
+	Level      int
+	LongFreeze bool // of a kernel without tracing: writers wait while all is read
+	Keep       Policy
+	MinFree    int64 // bytes that stay free at the destination
+	Wait       time.Duration
+	LockWait   time.Duration
+	LowMemory  int64 // bytes; below, the copying waits
 
 	MountOptions string
-	Credentials  string // file, for smb and davfs
+	Credentials  string // file or systemd credential, for smb, davfs, sftp, s3
 
 	Services    []string // systemd units, stopped in this order
 	Stop, Start []string // command lines, around the units
@@ -37,6 +45,22 @@ type Settings struct {
 	Language  string
 	Notify    Notify
 }
+
+// Repository says how snapshots are kept. Its files are secrets, or systemd
+// credentials.
+type Repository struct {
+	Series       string   // which system's snapshots these are; "" is found out
+	Passphrase   string   // file: opens it, and encrypts one that is made
+	Identity     string   // file: opens one that is encrypted for its recipient
+	Recipients   []string // of age: for whom one that is made is encrypted
+	Sign         string   // file: minisign key
+	FullEvery    int      // each Nth run reads all, also what cannot have changed
+	Prune        string   // "daily", "weekly", "never"
+	VerifySample Percent  // of this system's chunks, after each run
+}
+
+// Exclude can have no value: excludeWhy says why.
+type Exclude struct{}
 
 // A Reminder is how often it is said that a restore should be tried.
 type Reminder struct {
@@ -89,10 +113,11 @@ type Webhook struct{ URL, TokenFile string }
 // Defaults hold where nothing is configured.
 func Defaults() Settings {
 	return Settings{
-		From: "/", Type: "img.zst", When: "*-*-* 02:30", Spread: 15 * time.Minute,
+		From: "/", Type: SnapshotType, When: "*-*-* 02:30", Spread: 15 * time.Minute,
 		MinFree: 64 << 20, Wait: 3 * time.Minute, LockWait: time.Hour, LowMemory: 48 << 20,
-		Patience: 2 * time.Minute,
-		LogLevel: "info", LogFolder: "/var/log/lifeboat", LogKeep: 30,
+		Patience:   2 * time.Minute,
+		Repository: Repository{FullEvery: increment.Every, Prune: "weekly", VerifySample: 1},
+		LogLevel:   "info", LogFolder: "/var/log/lifeboat", LogKeep: 30,
 		Remind: Reminder{Months: 6, Times: 3},
 		Notify: Notify{
 			On:       "all",

@@ -22,6 +22,9 @@ type State struct {
 	Tested   time.Time       `json:"tested"`   // when a person said that a restore was tried
 	Reminded int             `json:"reminded"` // how often since
 	Last     map[string]Last `json:"last"`     // by schedule
+	// Pruned is when the repository of a destination was pruned last; there is a
+	// time for each that a run has written to.
+	Pruned map[string]time.Time `json:"pruned"`
 }
 
 // Last is what came of a schedule's last run.
@@ -36,7 +39,8 @@ const stateName = "state.json"
 
 // ReadState reads the state of a folder; what cannot be read is begun anew.
 func ReadState(dir string) (State, error) {
-	s := State{Last: map[string]Last{}}
+	fresh := State{Last: map[string]Last{}, Pruned: map[string]time.Time{}}
+	s := fresh
 	b, err := os.ReadFile(filepath.Join(dir, stateName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -45,13 +49,19 @@ func ReadState(dir string) (State, error) {
 		err = json.Unmarshal(b, &s)
 	}
 	if err != nil {
-		return State{Last: map[string]Last{}}, fmt.Errorf("%s: %w", filepath.Join(dir, stateName), err)
+		return fresh, fmt.Errorf("%s: %w", filepath.Join(dir, stateName), err)
 	}
 	if s.Last == nil {
-		s.Last = map[string]Last{}
+		s.Last = fresh.Last
+	}
+	if s.Pruned == nil {
+		s.Pruned = fresh.Pruned
 	}
 	return s, nil
 }
+
+// repositoryKey names the destination of s in a state.
+func (s Settings) repositoryKey() string { return Below(shownTo(s), s.Folder) }
 
 // Write writes the state.
 func (s State) Write(dir string) error {
@@ -109,7 +119,10 @@ func (s State) Metrics() []byte {
 	gauge("last_run_duration_seconds", "How long it took.", func(l Last) float64 { return l.Facts.Seconds })
 	gauge("last_run_frozen_seconds", "How long writers had to wait.", func(l Last) float64 { return float64(l.Facts.FrozenMS) / 1000 })
 	gauge("last_snapshot_bytes", "Size of the last snapshot.", func(l Last) float64 { return float64(l.Facts.Size) })
-	gauge("destination_free_bytes", "Room at the destination afterwards.", func(l Last) float64 { return float64(l.Facts.Free) })
+	gauge("last_snapshot_added_bytes", "What the last snapshot added to its repository, or the size of its image.", func(l Last) float64 { return float64(l.Facts.Added) })
+	gauge("last_run_read_bytes", "What the last run read of the disk in use; 0 is unknown.", func(l Last) float64 { return float64(l.Facts.Read) })
+	gauge("last_run_freed_bytes", "What the last run's pruning freed in its repository.", func(l Last) float64 { return float64(l.Facts.Freed) })
+	gauge("destination_free_bytes", "Room at the destination afterwards; -1 where nobody tells.", func(l Last) float64 { return float64(l.Facts.Free) })
 	gauge("snapshots", "Snapshots that are kept.", func(l Last) float64 { return float64(l.Snapshots) })
 	return out.Bytes()
 }

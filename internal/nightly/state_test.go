@@ -111,9 +111,6 @@ func TestPacer(t *testing.T) {
 	if want := 3 + int(paceWait/paceLook); slept != want {
 		t.Errorf("it slept %d times, want %d: it goes on at last", slept, want)
 	}
-	if have, ok := memAvailable(os.DirFS("/proc")); !ok || have < 1<<20 {
-		t.Errorf("this machine has %d bytes, %v", have, ok)
-	}
 }
 
 func TestLog(t *testing.T) {

@@ -41,6 +41,8 @@ Nice=10
 IOSchedulingClass=best-effort
 IOSchedulingPriority=7
 OOMScoreAdjust=200
+# Keys for servers, and whom to trust, lie in root's home.
+Environment=HOME=%%h
 %[3]s`, program, schedule, credentials.String())
 	timer := fmt.Sprintf(`# Written by lifeboat setup.
 [Unit]
@@ -66,7 +68,7 @@ func (s Settings) credentialNames() []string {
 	var names []string
 	for _, k := range Keys() {
 		at, ok := k.At(&s).(*string)
-		if ok && strings.HasPrefix(k.Name, "notify.") && strings.HasSuffix(k.Name, "-file") && *at != "" && !strings.Contains(*at, "/") {
+		if ok && strings.HasSuffix(k.Name, "-file") && *at != "" && !strings.Contains(*at, "/") {
 			names = append(names, *at)
 		}
 	}

@@ -1,6 +1,7 @@
 package nightly
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,6 +13,22 @@ import (
 
 // A Size is a number of bytes, as people write it: "64MiB", "8GB".
 type Size int64
+
+// A Percent is a part of a whole: "1%".
+type Percent float64
+
+func parsePercent(text string) (Percent, error) {
+	n, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+	if err != nil || !strings.HasSuffix(text, "%") || !(n >= 0 && n <= 100) {
+		return 0, fmt.Errorf("%q is no percentage: 1%%, 0.5%%", text)
+	}
+	return Percent(n), nil
+}
+
+// excludeWhy is said where something is to be left out. A file's blocks cannot be
+// left out of a snapshot that is a disk: the file would be there, full of zeros.
+const excludeWhy = "a backup is the whole disk at one instant, where a file that is left out would be there and hold zeros. " +
+	"What swap files and swap parts hold is never copied; caches and downloads: keep them on another disk or a tmpfs, or remove them in hooks.before"
 
 // units are what a size can end in, longer ones first.
 func units() []struct {
@@ -65,7 +82,13 @@ func (k Key) set(s *Settings, value any) error {
 		*at = int(n)
 	case *[]string:
 		return k.setList(at, value)
-	case *time.Duration, *Size:
+	case *Exclude:
+		var none []string
+		if err := k.setList(&none, value); err != nil || len(none) == 0 {
+			return err
+		}
+		return k.setText(s, none[0])
+	case *time.Duration, *Size, *Percent:
 		if n, ok := value.(int64); ok {
 			if _, isSize := at.(*Size); isSize || n == 0 {
 				value = strconv.FormatInt(n, 10)
@@ -127,6 +150,12 @@ func (k Key) setText(s *Settings, text string) error {
 		var n int64
 		n, err = parseSize(text)
 		*at = Size(n)
+	case *Percent:
+		*at, err = parsePercent(text)
+	case *Exclude:
+		if text != "" {
+			err = errors.New(excludeWhy)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", k.Name, err)
@@ -153,6 +182,10 @@ func (k Key) Text(s *Settings) string {
 		return quote(shortDuration(*at))
 	case *Size:
 		return quote(sizeText(int64(*at)))
+	case *Percent:
+		return quote(strconv.FormatFloat(float64(*at), 'f', -1, 64) + "%")
+	case *Exclude:
+		return "[]"
 	}
 	panic("BUG: a key of a kind that nobody writes: " + k.Name)
 }

@@ -12,22 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lifeboat/internal/fixture"
+	"lifeboat/internal/onefile"
 )
 
-const (
-	diskName = "disk"
-	rootID   = fuse.FUSE_ROOT_ID
-	diskID   = rootID + 1
-	// maxIO is the largest write that comes as one, bytes.
-	maxIO = 1 << 20
-	// keepAttrs is how long the kernel believes what it was told, seconds.
-	keepAttrs = 3600
-)
+// maxIO is the largest write that comes as one, bytes.
+const maxIO = 1 << 20
 
 // A Disk is an image file that remembers what is done to it. It is the one file
 // of a file system that this process serves, so that nothing comes around it.
 type Disk struct {
-	fuse.RawFileSystem
+	onefile.FS
 	// config
 	path   string
 	size   int64
@@ -62,7 +56,7 @@ func Open(tb testing.TB, base string) *Disk {
 	if err := os.Mkdir(mount, 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	d := &Disk{RawFileSystem: fuse.NewDefaultRawFileSystem(), path: filepath.Join(mount, diskName), size: st.Size(), base: base, live: live}
+	d := &Disk{FS: onefile.New(live, st.Size(), false), path: filepath.Join(mount, onefile.Name), size: st.Size(), base: base, live: live}
 	d.server, err = fuse.NewServer(d, mount, &fuse.MountOptions{MaxWrite: maxIO, DirectMountStrict: true, DisableSplice: true, FsName: "powerloss", Name: "powerloss"})
 	if err != nil {
 		fixture.Missing(tb, "FUSE: "+err.Error())
@@ -103,54 +97,6 @@ func (d *Disk) Log() *Log {
 // around the log.
 func (d *Disk) Live() string { return d.live.Name() }
 
-func (d *Disk) attr(id uint64, a *fuse.Attr) fuse.Status {
-	switch id {
-	case rootID:
-		*a = fuse.Attr{Ino: id, Mode: syscall.S_IFDIR | 0o700, Nlink: 2}
-	case diskID:
-		*a = fuse.Attr{Ino: id, Mode: syscall.S_IFREG | 0o600, Nlink: 1, Size: uint64(d.size), Blocks: uint64(d.size / sector)}
-	default:
-		return fuse.ENOENT
-	}
-	a.Owner = fuse.Owner{Uid: uint32(os.Geteuid()), Gid: uint32(os.Getegid())}
-	return fuse.OK
-}
-
-// Lookup finds the one file.
-func (d *Disk) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	if h.NodeId != rootID || name != diskName {
-		return fuse.ENOENT
-	}
-	out.NodeId, out.AttrValid, out.EntryValid = diskID, keepAttrs, keepAttrs
-	return d.attr(diskID, &out.Attr)
-}
-
-// GetAttr describes a file.
-func (d *Disk) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	out.AttrValid = keepAttrs
-	return d.attr(in.NodeId, &out.Attr)
-}
-
-// SetAttr changes nothing: a disk keeps its size, and has no times.
-func (d *Disk) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOut) fuse.Status {
-	return d.attr(in.NodeId, &out.Attr)
-}
-
-// Open sends nothing here when a file is closed.
-func (d *Disk) Open(_ <-chan struct{}, _ *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	out.OpenFlags = fuse.FOPEN_NOFLUSH
-	return fuse.OK
-}
-
-// Read reads what was written, safe or not.
-func (d *Disk) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	n, err := d.live.ReadAt(buf, int64(in.Offset))
-	if err != nil && n == 0 && int64(in.Offset) < d.size {
-		return nil, fuse.EIO
-	}
-	return fuse.ReadResultData(buf[:n]), fuse.OK
-}
-
 // Write remembers, then writes.
 func (d *Disk) Write(_ <-chan struct{}, in *fuse.WriteIn, b []byte) (uint32, fuse.Status) {
 	if int64(in.Offset)+int64(len(b)) > d.size {
@@ -170,9 +116,6 @@ func (d *Disk) Fallocate(_ <-chan struct{}, in *fuse.FallocateIn) fuse.Status {
 
 // Fsync remembers that all before it is safe.
 func (d *Disk) Fsync(<-chan struct{}, *fuse.FsyncIn) fuse.Status { return d.note(op{}) }
-
-// Flush is no sync.
-func (d *Disk) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.OK }
 
 func (d *Disk) note(o op) fuse.Status {
 	d.mu.Lock()

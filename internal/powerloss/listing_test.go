@@ -2,7 +2,6 @@ package powerloss_test
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -17,18 +16,17 @@ import (
 )
 
 // listing is what the kernel finds in a file system: a line for each file; an
-// error is one of the mount. It is mounted in no folder, so that nobody else
-// comes across it.
-func listing(t *testing.T, part, options string) (map[string]string, error) {
+// error is one of the mount.
+func listing(t *testing.T, part, option string) (map[string]string, error) {
 	t.Helper()
 	node := strings.TrimSpace(fixture.Run(t, "losetup", "-f", "--show", part))
 	defer fixture.Run(t, "losetup", "-d", node)
-	mount, err := mountUnseen(node, options == "ro")
+	mount, err := fixture.Mount("ext4", node, option)
 	if err != nil {
 		return nil, err
 	}
 	defer mount.Close()
-	dir := fmt.Sprintf("/proc/self/fd/%d/", mount.Fd())
+	dir := fixture.MountPath(mount)
 	lines := map[string]string{}
 	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -39,26 +37,6 @@ func listing(t *testing.T, part, options string) (map[string]string, error) {
 		return err
 	}))
 	return lines, nil
-}
-
-func mountUnseen(node string, readOnly bool) (*os.File, error) {
-	fs, err := unix.Fsopen("ext4", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(fs)
-	err = unix.FsconfigSetString(fs, "source", node)
-	if readOnly {
-		err = errors.Join(err, unix.FsconfigSetFlag(fs, "ro"))
-	}
-	if err = errors.Join(err, unix.FsconfigCreate(fs)); err != nil {
-		return nil, fmt.Errorf("mount %s: %w", node, err)
-	}
-	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(mount), node), nil
 }
 
 // describe is all that a user could miss of a file.

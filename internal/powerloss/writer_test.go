@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"lifeboat/internal/fixture"
 )
 
 // An order tells the writers' process what to mount where, and how much to
@@ -26,18 +27,15 @@ type order struct {
 	Seed               uint64
 }
 
-// ordersVar names the file with the orders.
-const ordersVar = "POWERLOSS_ORDERS"
+func TestMain(m *testing.M) {
+	fixture.Main(m, map[string]func(*testing.T, []string){"writers": writers})
+}
 
-// TestWriters is the process that lets a kernel write: its mounts are in a name
-// space of its own, and end with it. It writes to all disks at once, tells when
-// that is done, and waits for the end of its standard input.
-func TestWriters(t *testing.T) {
-	file := os.Getenv(ordersVar)
-	if file == "" {
-		t.Skip("no test of its own: snapshots starts it")
-	}
-	text, err := os.ReadFile(file)
+// writers is the process that lets a kernel write: its mounts are in a name space
+// of its own, and end with it. It takes a file with orders, writes to all disks at
+// once, tells when that is done, and waits for the end of its standard input.
+func writers(t *testing.T, args []string) {
+	text, err := os.ReadFile(args[0])
 	must(t, err)
 	var orders []order
 	must(t, json.Unmarshal(text, &orders))
@@ -73,10 +71,7 @@ func letWrite(t *testing.T, orders []order, then func()) {
 	must(t, err)
 	file := filepath.Join(t.TempDir(), "orders")
 	must(t, os.WriteFile(file, text, 0o600))
-	self, err := os.Executable()
-	must(t, err)
-	cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestWriters$", "-test.v")
-	cmd.Env = append(os.Environ(), ordersVar+"="+file)
+	cmd := fixture.Child(t, "writers", file)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	in, err := cmd.StdinPipe()
 	must(t, err)

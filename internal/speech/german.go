@@ -4,8 +4,14 @@ import "maps"
 
 // german are all texts, by the English ones. A verb of fmt keeps its place.
 func german() map[string]string {
-	all := germanNotices()
-	maps.Copy(all, germanSetup())
+	all := map[string]string{}
+	for _, some := range []map[string]string{
+		germanNotices(), germanSetup(),
+		germanPlan(), germanSaving(), germanNotes(), germanBoards(), germanFirmware(), germanReferences(),
+		germanConsent(), germanMenu(), germanRescue(),
+	} {
+		maps.Copy(all, some)
+	}
 	return all
 }
 
@@ -22,10 +28,14 @@ func germanNotices() map[string]string {
 		"This was a dry run: all was checked, nothing was changed.": "Das war ein Probelauf: alles wurde geprüft, nichts geändert.",
 		"If you can read this, notices arrive.":                     "Wenn Sie das lesen, kommen Meldungen an.",
 		"It was killed, or the power failed. Services that it had stopped were started again.": "Sie wurde abgebrochen, oder der Strom fiel aus. Dienste, die sie angehalten hatte, wurden wieder gestartet.",
-		"Error: %s":                   "Fehler: %s",
-		"But: %s":                     "Aber: %s",
-		"Destination: %s":             "Ziel: %s",
-		"Snapshot: %s, %s":            "Sicherung: %s, %s",
+		"Error: %s":        "Fehler: %s",
+		"But: %s":          "Aber: %s",
+		"Destination: %s":  "Ziel: %s",
+		"Snapshot: %s, %s": "Sicherung: %s, %s",
+		"Snapshot: %s, %s in use, %s added to the repository": "Sicherung: %s, %s belegt, %s kamen ins Repository",
+		"Read from the disk: %s":                              "Vom Datenträger gelesen: %s",
+		"Freed by pruning: %s":                                "Durch Aufräumen frei geworden: %s",
+		"Read back from the repository: %d chunks":            "Aus dem Repository zurückgelesen: %d Blöcke",
 		"Time: %s":                    "Dauer: %s",
 		"Writers waited %d ms.":       "Schreibende Programme warteten %d ms.",
 		"Old snapshots removed: %d":   "Alte Sicherungen gelöscht: %d",
@@ -45,7 +55,8 @@ func germanSetup() map[string]string {
 		"Is that right?":                "Ist das richtig?",
 		"Yes, do it":                    "Ja, so soll es sein",
 		"No, leave everything as it is": "Nein, alles lassen, wie es ist",
-		"Where do backups go (a folder, nfs:HOST:/PATH, smb://HOST/SHARE, sshfs:USER@HOST:/PATH, UUID=…)": "Wohin soll gesichert werden (ein Ordner, nfs:HOST:/PFAD, smb://HOST/FREIGABE, sshfs:USER@HOST:/PFAD, UUID=…)",
+		"Snapshots go into the repository at %s. Where there is none the first run makes it.":                               "Die Sicherungen kommen in das Repository in %s. Gibt es dort keines, legt der erste Lauf es an.",
+		"Where do backups go (a folder, nfs:HOST:/PATH, smb://HOST/SHARE, UUID=…, sftp://USER@HOST/PATH, s3://BUCKET/PATH)": "Wohin soll gesichert werden (ein Ordner, nfs:HOST:/PFAD, smb://HOST/FREIGABE, UUID=…, sftp://USER@HOST/PFAD, s3://BUCKET/PFAD)",
 		"When?":                 "Wann?",
 		"Every night at 02:30":  "Jede Nacht um 02:30",
 		"Every Sunday at 02:30": "Jeden Sonntag um 02:30",

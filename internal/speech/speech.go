@@ -1,6 +1,10 @@
 // Package speech answers: how is that said in the reader's language? English
-// texts are the keys, german.go has the German ones. It holds what a person
-// meets (setup, questions, notices); errors and logs are English everywhere.
+// texts are the keys, the german*.go files have the German ones. It holds what a
+// person meets (setup, menus, plans, questions, notices); errors and logs are
+// English everywhere.
+//
+// Who prints knows the language, and calls T. Who makes a sentence deep in the
+// engine does not, and makes a Text of it.
 //
 // A text that has no translation is said in English, so nothing breaks; the
 // tests of this package find it.
@@ -47,7 +51,8 @@ func Named(name string) Language {
 	return English
 }
 
-// T says a text, which is a format of package fmt, in the language.
+// T says a text, which is a format of package fmt, in the language. A Text among
+// its values is said in the same one.
 func (l Language) T(text string, args ...any) string {
 	switch l {
 	case German:
@@ -60,5 +65,12 @@ func (l Language) T(text string, args ...any) string {
 	if len(args) == 0 {
 		return strings.ReplaceAll(text, "%%", "%")
 	}
-	return fmt.Sprintf(text, args...)
+	said := make([]any, len(args))
+	for i, arg := range args {
+		said[i] = arg
+		if t, ok := arg.(Text); ok {
+			said[i] = t.In(l)
+		}
+	}
+	return fmt.Sprintf(text, said...)
 }

@@ -4,7 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -40,61 +40,106 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// said are the texts that the source code gives to T, or to one of the
-// functions in passing, each with the place where it stands.
+// said are the texts that the source code gives to the catalogue, each with the
+// place where it stands.
 func said(t *testing.T) map[string]string {
 	t.Helper()
-	// say and ask hand their text on to T.
-	passing := []string{"T", "say", "ask"}
 	texts := map[string]string{}
-	for _, dir := range []string{"internal/nightly", "cmd/lifeboat"} {
-		names, err := filepath.Glob(filepath.Join(fixture.Top(t), dir, "*.go"))
-		if err != nil || len(names) == 0 {
-			t.Fatalf("%s: %d files, %v", dir, len(names), err)
+	top := fixture.Top(t)
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(top, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() || dir == filepath.Join(top, "internal/speech") {
+			return err
 		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			fset := token.NewFileSet()
-			file, err := parser.ParseFile(fset, name, text, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.HasSuffix(name, "_test.go") {
-				continue
-			}
-			calls := passing
-			if !strings.Contains(string(text), `"lifeboat/internal/speech"`) {
-				calls = []string{"T"}
-			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				call, ok := n.(*ast.CallExpr)
-				if ok && slices.Contains(calls, called(call)) {
-					for _, arg := range call.Args[:min(2, len(call.Args))] {
-						if lit, ok := arg.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-							text, _ := strconv.Unquote(lit.Value)
-							texts[text] = fset.Position(lit.Pos()).String()
-							break
-						}
-					}
-				}
-				return true
-			})
+		for _, file := range speaking(t, fset, dir) {
+			collect(t, fset, file, texts)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return texts
 }
 
-func called(call *ast.CallExpr) string {
+// speaking are the files of a package that knows package speech.
+func speaking(t *testing.T, fset *token.FileSet, dir string) []*ast.File {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*ast.File
+	knows := false
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+		knows = knows || slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"lifeboat/internal/speech"` })
+	}
+	if !knows {
+		return nil
+	}
+	return files
+}
+
+// collect adds the texts of a file.
+func collect(t *testing.T, fset *token.FileSet, file *ast.File, texts map[string]string) {
+	t.Helper()
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || !speaks(call) {
+			return true
+		}
+		where := fset.Position(call.Pos()).String()
+		if text, literal := textOf(call); literal {
+			texts[text] = where
+		} else if text != passedOn {
+			t.Errorf("%s: the text is no literal: nobody can tell whether it is translated", where)
+		}
+		return true
+	})
+}
+
+// speakers take a text and hand it on to the catalogue; passedOn is what they
+// call it.
+var speakers = []string{"T", "t", "say"}
+
+const passedOn = "text"
+
+// speaks tells whether a call gives a text to the catalogue.
+func speaks(call *ast.CallExpr) bool {
 	switch f := call.Fun.(type) {
 	case *ast.Ident:
-		return f.Name
+		return slices.Contains(speakers, f.Name)
 	case *ast.SelectorExpr:
-		return f.Sel.Name
+		x, _ := f.X.(*ast.Ident)
+		return slices.Contains(speakers, f.Sel.Name) || f.Sel.Name == "New" && x != nil && x.Name == "speech"
 	}
-	return ""
+	return false
+}
+
+// textOf is the text of a call that speaks, which may stand behind one other
+// argument; or, where it is no literal, the name that it has.
+func textOf(call *ast.CallExpr) (text string, literal bool) {
+	for _, arg := range call.Args[:min(2, len(call.Args))] {
+		switch arg := arg.(type) {
+		case *ast.BasicLit:
+			if text, err := strconv.Unquote(arg.Value); err == nil && arg.Kind == token.STRING {
+				return text, true
+			}
+		case *ast.Ident:
+			if arg.Name == passedOn {
+				return passedOn, false
+			}
+		}
+	}
+	return "", false
 }
 
 // verbs are those of a format, in their order.
@@ -107,7 +152,7 @@ func verbs(text string) string {
 func TestGermanIsWhole(t *testing.T) {
 	t.Parallel()
 	texts := said(t)
-	if len(texts) < 15 {
+	if len(texts) < 150 {
 		t.Fatalf("only %d texts were found", len(texts))
 	}
 	for text, where := range texts {
@@ -123,4 +168,66 @@ func TestGermanIsWhole(t *testing.T) {
 			t.Errorf("%q is translated, and nobody says it", text)
 		}
 	}
+}
+
+// asking are the functions that put questions to people, in cmd/lifeboat.
+var asking = []string{"choose", "line", "pickDisk"}
+
+// TestQuestionsAreTranslated holds that no question, and none of its answers, is
+// put past the catalogue.
+func TestQuestionsAreTranslated(t *testing.T) {
+	t.Parallel()
+	fset := token.NewFileSet()
+	asked := 0
+	for _, file := range speaking(t, fset, filepath.Join(fixture.Top(t), "cmd/lifeboat")) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			name := called(call)
+			if !slices.Contains(asking, name) && !(name == "append" && called(call.Args[0]) == "items") {
+				return true
+			}
+			asked++
+			for _, lit := range unspoken(call.Args) {
+				t.Errorf("%s: %s is asked past the catalogue", fset.Position(lit.Pos()), lit.Value)
+			}
+			return true
+		})
+	}
+	if asked < 25 {
+		t.Errorf("only %d questions were found", asked)
+	}
+}
+
+// unspoken are the literals with words in them that are given to no speaker.
+func unspoken(args []ast.Expr) []*ast.BasicLit {
+	var found []*ast.BasicLit
+	for _, arg := range args {
+		ast.Inspect(arg, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && speaks(call) {
+				return false
+			}
+			lit, ok := n.(*ast.BasicLit)
+			if ok && lit.Kind == token.STRING && regexp.MustCompile(`[A-Za-z]{2}`).MatchString(lit.Value) {
+				found = append(found, lit)
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// called is the name of a function that is called, or of a variable.
+func called(x ast.Expr) string {
+	switch x := x.(type) {
+	case *ast.CallExpr:
+		return called(x.Fun)
+	case *ast.SelectorExpr:
+		return x.Sel.Name
+	case *ast.Ident:
+		return x.Name
+	}
+	return ""
 }

@@ -14,8 +14,14 @@ import (
 // tailLines is how much of a console an error shows.
 const tailLines = 25
 
-// errEnded is the cause where a board ended before it said what was expected.
-var errEnded = errors.New("the board ended")
+// Causes where a board will not say any more what was expected.
+var (
+	errEnded  = errors.New("the board ended")
+	errGaveUp = errors.New("systemd gave up booting it")
+)
+
+// gaveUp is what systemd says then (systemd 252 to 257, src/sulogin-shell).
+const gaveUp = "You are in emergency mode"
 
 // A Console is a board's serial line, read and written as a person would: wait
 // for a text, type an answer. All of it is recorded in a file, raw.
@@ -93,10 +99,13 @@ func (c *Console) find(ctx context.Context, text string, end func(rest []byte) i
 			c.mu.Unlock()
 			return taken, nil
 		}
-		more, died := c.more, c.hasDied
+		more, died, lost := c.more, c.hasDied, bytes.Contains(c.text[c.seen:], []byte(gaveUp))
 		c.mu.Unlock()
-		if died {
+		switch {
+		case died:
 			return "", c.unsaid(text, errEnded)
+		case lost:
+			return "", c.unsaid(text, errGaveUp)
 		}
 		select {
 		case <-more:

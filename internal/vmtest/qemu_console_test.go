@@ -8,6 +8,24 @@ import (
 	"testing"
 )
 
+// TestConsoleOfOneThatGaveUp does not wait for what will not come.
+func TestConsoleOfOneThatGaveUp(t *testing.T) {
+	t.Parallel()
+	c, err := newConsole(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("login:\r\n" + gaveUp + ".")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Expect(t.Context(), "login:"); err != nil {
+		t.Error(err)
+	}
+	if err := c.Expect(t.Context(), "login:"); !errors.Is(err, errGaveUp) {
+		t.Errorf("got %v, want that it gave up", err)
+	}
+}
+
 func TestConsole(t *testing.T) {
 	t.Parallel()
 	c, err := newConsole(t.TempDir())

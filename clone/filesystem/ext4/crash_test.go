@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem/ext4"
 	"lifeboat/internal/fixture"
 )
@@ -131,6 +132,19 @@ func TestFrozen(t *testing.T) {
 		t.Errorf("dirty %v, missing %v, extra %v", s.Dirty, want.Subtract(used), used.Subtract(want))
 	}
 	compareTree(t, f.Files(), c.dir)
+	if v := f.Void(); len(v) == 0 || zeros(img, v) {
+		t.Errorf("premise: a journal that holds nothing, and is not zeros; got %v", v)
+	}
+	poison(t, img, used.Subtract(f.Void()), path)
+}
+
+func zeros(img []byte, set extent.Set) bool {
+	for _, e := range set {
+		if !extent.IsZero(img[e.Off:e.End()]) {
+			return false
+		}
+	}
+	return true
 }
 
 // scattered writes n small pieces of a file, a stride apart.

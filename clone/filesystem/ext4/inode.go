@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
+	"iter"
 	"time"
+
+	"lifeboat/clone/extent"
 )
 
 // Inode: Linux v6.12, fs/ext4/ext4.h, struct ext4_inode.
@@ -66,6 +69,39 @@ func (v *view) inode(num uint32) (*inode, error) {
 		return nil, fmt.Errorf("inode %d: %w", num, err)
 	}
 	return in, s.parseInode(in)
+}
+
+// table reads the part of a group's inode table that was written, in whole blocks.
+// off is where b begins in the table; b is valid until do returns.
+func (v *view) table(g int64, x Group, do func(off int64, b []byte) error) error {
+	s := v.sb
+	buf := extent.Buffer()
+	defer extent.Release(buf)
+	end := (x.inodes*s.inodeSize + s.block - 1) / s.block * s.block
+	for off := int64(0); off < end; off += extent.BufferSize {
+		b := buf[:min(extent.BufferSize, end-off)]
+		if err := readAt(v.r, b, x.InodeTable*s.block+off); err != nil {
+			return fmt.Errorf("inodes of group %d: %w", g, err)
+		}
+		if err := do(off, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inodesIn are those in a piece that table read, not checked yet.
+func (v *view) inodesIn(g int64, x Group, off int64, b []byte) iter.Seq[*inode] {
+	s := v.sb
+	return func(yield func(*inode) bool) {
+		for i := off / s.inodeSize; i < min(x.inodes, (off+int64(len(b)))/s.inodeSize); i++ {
+			at := i*s.inodeSize - off
+			in := &inode{num: uint32(g*s.inodesPerGroup + i + 1), raw: b[at : at+s.inodeSize], off: x.InodeTable*s.block + i*s.inodeSize}
+			if !yield(in) {
+				return
+			}
+		}
+	}
 }
 
 // parseInode checks an inode that was read.

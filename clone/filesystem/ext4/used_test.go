@@ -3,6 +3,7 @@ package ext4_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,8 @@ func TestLayouts(t *testing.T) {
 			holdGeometry(t, f, img, used, path)
 			patched(t, bytes.Clone(img), path)
 			spoilData(t, bytes.Clone(img), path)
-			poison(t, img, used, path)
+			holdVoid(t, f, used, path)
+			poison(t, img, used.Subtract(f.Void()), path)
 		})
 	}
 }
@@ -64,6 +66,47 @@ func features(t *testing.T, path string, s ext4.Super) {
 		if got, want := strings.Join(s.Features, " "), strings.TrimSpace(value); got != want && want != "(none)" {
 			t.Errorf("features: got %q, want %q", got, want)
 		}
+	}
+}
+
+// holdVoid holds what is void against the size of the journal that dumpe2fs tells.
+func holdVoid(t *testing.T, f *ext4.FS, used extent.Set, path string) {
+	t.Helper()
+	var kib int64
+	for line := range strings.Lines(fixture.Run(t, "dumpe2fs", "-h", path)) {
+		if value, ok := strings.CutPrefix(line, "Total journal size:"); ok {
+			fmt.Sscanf(value, "%dk", &kib)
+		}
+	}
+	void := f.Void()
+	if got, want := void.Bytes(), max(0, kib<<10-f.Super().Block); got != want {
+		t.Errorf("%d bytes are void, want %d of the journal", got, want)
+	}
+	if more := void.Subtract(used); len(more) > 0 {
+		t.Errorf("void, and not in use: %v", more)
+	}
+}
+
+// TestNothingVoid takes from a journal what makes sure that it holds nothing.
+func TestNothingVoid(t *testing.T) {
+	t.Parallel()
+	for name, cmds := range map[string]string{
+		"the superblock's copy has another place": "set_super_value jnl_blocks[4] 77",
+		"the superblock's copy has another size":  "set_super_value jnl_blocks[16] 77",
+		"the superblock has no copy":              "set_super_value jnl_backup_type 0",
+		"the kernel found errors":                 "set_super_value state 3",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := mkfs(t, layout{"void", 12 * mib, "-t ext4", false}, tree(t, false))
+			if f, _ := open(t, path); len(f.Void()) == 0 {
+				t.Fatal("premise: the journal is void")
+			}
+			debugfs(t, path, cmds+"\n")
+			if f, _ := open(t, path); len(f.Void()) > 0 {
+				t.Errorf("void: %v", f.Void())
+			}
+		})
 	}
 }
 

@@ -34,8 +34,11 @@ const (
 	version       = 1
 
 	minPages = 10 // MIN_GOODPAGES of mkswap
-	maxPage  = 64 << 10
 )
+
+// MaxPage is the largest page of any machine, bytes: the header of an area lies in
+// its first page, so in that many bytes from its start (Linux v6.12, mm/swapfile.c).
+const MaxPage = 64 << 10
 
 // The page sizes of Linux on all machines, in the order in which blkid looks.
 var pageSizes = []int64{4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10}
@@ -126,7 +129,7 @@ func Make(w io.WriterAt, size int64, s Info) error {
 	if s.BigEndian {
 		order = binary.BigEndian
 	}
-	b := make([]byte, max(s.PageSize, min(maxPage, size)))
+	b := make([]byte, max(s.PageSize, min(MaxPage, size)))
 	order.PutUint32(b[offVersion:], version)
 	order.PutUint32(b[offLastPage:], uint32(pages-1))
 	copy(b[offUUID:], uuid)

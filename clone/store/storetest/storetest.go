@@ -22,7 +22,7 @@ func Run(t *testing.T, open func(t *testing.T, files map[string]string) store.St
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"open": testOpen, "missing": testMissing, "cancelled": testCancelled, "names": testNames,
 		"stat": testStat, "resume": testResume, "readerat": testReaderAt,
-		"put": testPut, "put whole or absent": testPutWhole, "list": testList, "remove": testRemove,
+		"put": testPut, "put whole or absent": testPutWhole, "list": testList, "remove": testRemove, "move": testMove,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -262,6 +262,23 @@ func testRemove(t *testing.T, s store.Store) {
 	_, err := s.Open(t.Context(), "card", 0)
 	wantIs(t, "open", err, fs.ErrNotExist)
 	wantContent(t, s, card, files[card])
+}
+
+func testMove(t *testing.T, s store.Store) {
+	put(t, s, "cards/.new", "new")
+	if err := store.Move(t.Context(), s, "cards/.new", card); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, s, card, "new")
+	_, err := s.Open(t.Context(), "cards/.new", 0)
+	wantIs(t, "open", err, fs.ErrNotExist)
+	wantIs(t, "move what is not there", store.Move(t.Context(), s, "cards/.new", card), fs.ErrNotExist)
+	wantContent(t, s, card, "new")
+	put(t, s, "first", "1")
+	if err := store.Move(t.Context(), s, "first", "cards/second"); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, s, "cards/second", "1")
 }
 
 func wantIs(t *testing.T, what string, err, want error) {

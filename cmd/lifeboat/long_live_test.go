@@ -10,27 +10,16 @@ import (
 	"lifeboat/internal/vmtest"
 )
 
-// onePath is for QEMU, whose NVMe disks say that they have several ways to
-// them: the kernel then traces writes under the number of a hidden disk.
-const onePath = "nvme_core.multipath=N"
-
-// TestDemoLive saves a running Debian while it is being written to, restores
-// the image to a larger disk, and boots that.
-func TestDemoLive(t *testing.T) {
+// TestLongLive saves a running Debian while it is being written to into an image,
+// restores that to a larger disk, and boots it. TestDemoNightly does so by way of
+// a repository.
+func TestLongLive(t *testing.T) {
+	fixture.Long(t)
 	fixture.Root(t)
 	fixture.Need(t, "qemu-system-aarch64", "mke2fs", "debugfs")
 	ctx := limit(t, 15*time.Minute)
 	w := newWorkshop(t)
-	card, store := filepath.Join(w.dir, "card.img"), fixture.Sparse(t, "store.img", 2<<30)
-	nonce := w.card(card, "1500M")
-	w.editConf(card, func(text string) string { return strings.ReplaceAll(text, "rootwait", "rootwait "+onePath) })
-	files := w.mkdir("store")
-	fixture.Run(t, "cp", w.arm64, filepath.Join(files, "lifeboat"))
-	fixture.Run(t, "mke2fs", "-q", "-t", "ext4", "-L", "STORE", "-d", files, store)
-
-	board := vmtest.Start(t, vmtest.Machine{Board: "virt", Disks: []vmtest.Disk{
-		{Path: card, Slot: vmtest.NVMe, Serial: "CARD"}, {Path: store, Slot: vmtest.NVMe, Serial: "STORE"},
-	}})
+	board, store, nonce := w.livePi(t)
 	for _, step := range [][2]string{
 		{"raspberrypi login:", "root"},
 		{"raspberrypi:~# ", "mount LABEL=STORE /mnt"},
