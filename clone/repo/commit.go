@@ -17,7 +17,7 @@ import (
 // Commit implements clone.Sink. Once the record is in the store the snapshot
 // exists; an error behind that says so.
 func (k *Sink) Commit(ctx context.Context, t *manifest.Tail) error {
-	if err := k.wait(); err != nil {
+	if err := k.wait(ctx); err != nil {
 		return err
 	}
 	tail, err := k.tail(t)
@@ -28,6 +28,9 @@ func (k *Sink) Commit(ctx context.Context, t *manifest.Tail) error {
 		return err
 	}
 	if err := k.nameZeros(ctx); err != nil {
+		return err
+	}
+	if err := k.w.flush(ctx); err != nil {
 		return err
 	}
 	if k.o.Verify {
@@ -43,6 +46,7 @@ func (k *Sink) Commit(ctx context.Context, t *manifest.Tail) error {
 	}
 	k.stop()
 	k.stop = nil
+	k.w.close()
 	if k.base != nil {
 		k.base.Close()
 	}

@@ -152,7 +152,7 @@ func (w *world) loop(rnd *rand.Rand, quick bool, work func(p *process, r *repo.R
 	w.groups.Go(func() {
 		for !w.over.Load() && w.ctx.Err() == nil {
 			p := w.s.process()
-			p.quick = quick
+			p.quick, p.batched = quick, own.IntN(2) == 0
 			r, err := repo.Open(w.ctx, p, w.options())
 			for err == nil && !w.over.Load() {
 				err = work(p, r, own)

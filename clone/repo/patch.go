@@ -79,7 +79,7 @@ func (k *Sink) patch(ctx context.Context, n int64, r extent.Record) error {
 	k.again = append(k.again, r.Extent)
 	k.later.add(n, r)
 	for k.later.bytes > patchRoom {
-		if err := k.wait(); err != nil { // the chunk may still be on its way
+		if err := k.wait(ctx); err != nil { // the chunk may still be on its way
 			return err
 		}
 		if err := k.relay(ctx, k.later.fullest()); err != nil {
@@ -89,16 +89,16 @@ func (k *Sink) patch(ctx context.Context, n int64, r extent.Record) error {
 	return nil
 }
 
-// wait is for all chunks that are on their way.
-func (k *Sink) wait() error {
+// wait is for all chunks that are on their way: behind it they can be read.
+func (k *Sink) wait(ctx context.Context) error {
 	if err := k.finish(); err != nil {
 		return err
 	}
-	err := k.group.Wait()
-	if err == nil {
-		k.renew()
+	if err := k.group.Wait(); err != nil {
+		return err
 	}
-	return err
+	k.renew()
+	return k.w.flush(ctx)
 }
 
 // relay lays the patches of a chunk on it and stores it anew.

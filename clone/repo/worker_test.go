@@ -204,7 +204,7 @@ func stepOf(verb, name string) string {
 		"put intents": "put intent", "put chunks.castr": "put chunk", "put caibx": "put index", "put json": "put record",
 		"remove json": "forget record", "remove intents": "end intent", "put catalog.json": "put catalog", "put pruning.json": "begin prune",
 		"put condemned": "condemn", "remove condemned": "end list", "remove chunks.castr": "sweep chunk", "remove caibx": "sweep file",
-		"remove manifest": "sweep file", "remove pruning.json": "end prune", "open chunks.castr": "read chunk", "stat chunks.castr": "look up chunk",
+		"remove manifest": "sweep file", "remove pruning.json": "end prune", "open chunks.castr": "read chunk", "stat chunks.castr": "look up chunk", "flush ": "name chunks",
 	}
 	if name, ok := names[verb+" "+kind]; ok {
 		return strings.ReplaceAll(name, " ", "-")
@@ -256,6 +256,27 @@ func (s *folderTeller) Clean(ctx context.Context, before time.Time) (int64, erro
 func (s *folderTeller) Sync(ctx context.Context) error {
 	s.step("sync", "")
 	return s.f.Sync(ctx)
+}
+
+// Batch has chunks given their names together, as those of a folder are.
+func (s *folderTeller) Batch(ctx context.Context) (store.Batch, error) {
+	b, err := s.f.Batch(ctx)
+	return &batchTeller{b, s.teller}, err
+}
+
+type batchTeller struct {
+	store.Batch
+	s *teller
+}
+
+func (b *batchTeller) Put(ctx context.Context, name string, size int64, r io.Reader) error {
+	b.s.step("put", name)
+	return b.Batch.Put(ctx, name, size, r)
+}
+
+func (b *batchTeller) Flush(ctx context.Context) error {
+	b.s.step("flush", "")
+	return b.Batch.Flush(ctx)
 }
 
 func (s *folderTeller) dir() string {

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type writer struct {
 	id   string
 	base map[ID]struct{} // chunks of the base, which the intent names
 	from string          // the base, as SERIES/ID
+	puts store.Batch     // of chunks
 
 	// state
 	lock    chan struct{}   // holds one token while somebody changes what follows
@@ -37,7 +39,11 @@ type writer struct {
 // begin publishes the intent. Only behind it may the base be read.
 func (r *Repo) begin(ctx context.Context, id, base string) (*writer, error) {
 	w := &writer{r: r, id: id, from: base, lock: make(chan struct{}, 1), mine: map[ID]struct{}{}}
-	if err := w.name(ctx); err != nil {
+	err := w.name(ctx)
+	if err == nil {
+		w.puts, err = store.NewBatch(ctx, r.s)
+	}
+	if err != nil {
 		return nil, errors.Join(err, w.end(context.WithoutCancel(ctx)))
 	}
 	return w, nil
@@ -151,7 +157,8 @@ func (w *writer) claim(ctx context.Context, id ID) (bool, error) {
 	return true, nil
 }
 
-// keep makes sure that a chunk is in the store, and will stay.
+// keep makes sure that a chunk is in the store behind the next flush, and will
+// stay.
 func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 	if todo, err := w.claim(ctx, id); err != nil || !todo {
 		return err
@@ -169,7 +176,7 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 	if err != nil {
 		return err
 	}
-	err = putBytes(ctx, w.r.s, name, packed)
+	err = w.puts.Put(ctx, name, int64(len(packed)), bytes.NewReader(packed))
 	if errors.Is(err, fs.ErrExist) {
 		w.found(id)
 		return nil
@@ -181,6 +188,14 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 	defer func() { <-w.lock }()
 	w.put, w.unnamed = append(w.put, id), append(w.unnamed, id)
 	w.grow += int64(len(packed))
+	return nil
+}
+
+// flush has all chunks that were put lie in the store.
+func (w *writer) flush(ctx context.Context) error {
+	if err := w.puts.Flush(ctx); err != nil {
+		return fmt.Errorf("chunks: %w", err)
+	}
 	return nil
 }
 
@@ -220,9 +235,19 @@ func (w *writer) settle(ctx context.Context) error {
 // check minds when settle was too long ago.
 func (w *writer) check() error { return w.fresh(time.Time{}, w.r.o.Clock().Round(0)) }
 
+// close gives up what was not flushed, which is what a backup that came to nothing
+// has.
+func (w *writer) close() {
+	if w.puts != nil {
+		w.puts.Close()
+		w.puts = nil
+	}
+}
+
 // end removes the intents of a backup that came to nothing. What is left ends by
 // itself.
 func (w *writer) end(ctx context.Context) error {
+	w.close()
 	for n := range w.n {
 		err := w.r.s.Remove(ctx, intentName(w.id, n))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -107,19 +107,31 @@ func (f *Folder) Put(ctx context.Context, name string, size int64, r io.Reader) 
 	if err := makeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
-	file, err := atomicfile.Create(path, 0o644)
+	file, _, err := writeFile(ctx, path, size, r)
 	if err != nil {
 		return err
 	}
 	defer file.Cleanup()
-	n, err := io.Copy(file, &cancelled{ctx, io.NopCloser(r)})
-	if err != nil {
-		return fmt.Errorf("store %s: %w", path, err)
-	}
-	if size >= 0 && n != size {
-		return fmt.Errorf("store %s: got %d bytes, %d were announced", path, n, size)
-	}
 	return file.Commit()
+}
+
+// writeFile writes size bytes of r to a file that gets its name later, and
+// returns how many those were. The caller commits it, or cleans it up.
+func writeFile(ctx context.Context, path string, size int64, r io.Reader) (*atomicfile.File, int64, error) {
+	file, err := atomicfile.Create(path, 0o644)
+	if err != nil {
+		return nil, 0, err
+	}
+	n, err := io.Copy(file, &cancelled{ctx, io.NopCloser(r)})
+	switch {
+	case err != nil:
+		err = fmt.Errorf("store %s: %w", path, err)
+	case size >= 0 && n != size:
+		err = fmt.Errorf("store %s: got %d bytes, %d were announced", path, n, size)
+	default:
+		return file, n, nil
+	}
+	return nil, 0, errors.Join(err, file.Cleanup())
 }
 
 // makeFolder makes a folder and those above it, each so that it survives a power
@@ -215,7 +227,7 @@ func (f *Folder) Sync(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(syncFileSystem(dir), dir.Close())
+	return errors.Join(atomicfile.SyncFileSystem(dir), dir.Close())
 }
 
 // Now is the clock of whoever keeps the folder, which for a mounted one is its

@@ -79,6 +79,9 @@ type (
 	mover interface {
 		Move(ctx context.Context, from, to string) error
 	}
+	batcher interface {
+		Batch(ctx context.Context) (Batch, error)
+	}
 	// local stores need no second try, and their files are random-access.
 	local interface {
 		openFile(name string) (ReaderAtCloser, Info, error)

@@ -16,8 +16,9 @@ import (
 // A File is being written under a temporary name beside its place.
 type File struct {
 	*renameio.PendingFile
-	dir   string
-	claim claim
+	path   string
+	claim  claim
+	placed bool // by a Group
 }
 
 // createTries is how often another writer may take a new file for a leftover, in
@@ -36,7 +37,7 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 		}
 		c, ours, err := claimFile(p.File)
 		if err == nil && ours {
-			return &File{p, filepath.Dir(path), c}, nil
+			return &File{PendingFile: p, path: path, claim: c}, nil
 		}
 		if cerr := p.Cleanup(); err != nil || cerr != nil && !errors.Is(cerr, fs.ErrNotExist) {
 			return nil, fmt.Errorf("create %s: %w", path, errors.Join(err, cerr))
@@ -53,11 +54,14 @@ func (f *File) Commit() error {
 	if err != nil { // Cleanup removes it
 		return err
 	}
-	return errors.Join(f.release(), SyncDir(f.dir))
+	return errors.Join(f.release(), SyncDir(filepath.Dir(f.path)))
 }
 
-// Cleanup removes the file, unless Commit has given it its name.
+// Cleanup removes the file, unless Commit, or a Group's, has given it its name.
 func (f *File) Cleanup() error {
+	if f.placed {
+		return nil
+	}
 	return errors.Join(f.PendingFile.Cleanup(), f.release())
 }
 

@@ -22,7 +22,7 @@ func Run(t *testing.T, open func(t *testing.T, files map[string]string) store.St
 	for name, test := range map[string]func(*testing.T, store.Store){
 		"open": testOpen, "missing": testMissing, "cancelled": testCancelled, "names": testNames,
 		"stat": testStat, "resume": testResume, "readerat": testReaderAt,
-		"put": testPut, "put whole or absent": testPutWhole, "list": testList, "remove": testRemove, "move": testMove,
+		"put": testPut, "put whole or absent": testPutWhole, "batch": testBatch, "list": testList, "remove": testRemove, "move": testMove,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,6 +97,53 @@ func testCancelled(t *testing.T, s store.Store) {
 	if err := s.Put(ctx, "new", 3, strings.NewReader("new")); !errors.Is(err, errors.ErrUnsupported) {
 		wantIs(t, "put", err, context.Canceled)
 	}
+}
+
+func testBatch(t *testing.T, s store.Store) {
+	files := map[string]string{"chunks/0a/1": "one", "chunks/0b/2": strings.Repeat("two", 100_000), "3": ""}
+	b := putBatch(t, s, files)
+	if b == nil {
+		return
+	}
+	if err := b.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		wantContent(t, s, name, want)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	// One that is given up leaves whole files, or nothing that a list shows.
+	b = putBatch(t, s, map[string]string{"given/up": "given up"})
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	for info, err := range s.List(t.Context(), "given/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantContent(t, s, info.Name, "given up")
+	}
+}
+
+// putBatch puts files; nil where that kind of store is only read.
+func putBatch(t *testing.T, s store.Store, files map[string]string) store.Batch {
+	t.Helper()
+	b, err := store.NewBatch(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range files {
+		err := b.Put(t.Context(), name, int64(len(data)), strings.NewReader(data))
+		if errors.Is(err, errors.ErrUnsupported) {
+			return nil
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
 }
 
 func testNames(t *testing.T, s store.Store) {
