@@ -2,22 +2,26 @@ package image
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
 	"lifeboat/clone/store"
+	"lifeboat/internal/atomicfile"
 )
 
 // A Raw is an image that is not packed and can be read anywhere.
 type Raw struct {
 	name string
 	file store.ReaderAtCloser
-	read io.ReaderAt   // file
-	lost *disk.Salvage // read, where it is a local file; else nil
+	near store.ReaderAtCloser // file, as a local one is read; else nil
+	read io.ReaderAt          // file
+	lost *disk.Salvage        // read, where it is a local file; else nil
 	size int64
 	h    hints
 	o    Options
@@ -34,12 +38,26 @@ func openRaw(ctx context.Context, s store.Store, name string, h hints, o Options
 	h.fit(name, size, o)
 	r := &Raw{name: name, file: file, read: file, size: size, h: h, o: o}
 	if store.Local(s) {
-		r.lost = disk.NewSalvage(file, name, o.KeepGoing)
+		r.near = pastCache(file)
+		r.lost = disk.NewSalvage(r.near, name, o.KeepGoing)
 		r.read = r.lost
 	} else {
 		r.s = s
 	}
 	return r, nil
+}
+
+// pastCache is a file that is read past the page cache, where that can be. A
+// file server's is not: the kernel reads ahead over the network.
+func pastCache(file store.ReaderAtCloser) store.ReaderAtCloser {
+	f, ok := file.(*os.File)
+	if !ok || atomicfile.Shared(filepath.Dir(f.Name())) {
+		return file
+	}
+	if r, err := disk.NewReader(f); err == nil {
+		return r
+	}
+	return file
 }
 
 // Head implements Source.
@@ -63,7 +81,12 @@ func (r *Raw) Unreadable(e extent.Extent) extent.Set {
 }
 
 // Close implements Source.
-func (r *Raw) Close() error { return r.file.Close() }
+func (r *Raw) Close() error {
+	if r.near == nil || r.near == r.file {
+		return r.file.Close()
+	}
+	return errors.Join(r.near.Close(), r.file.Close())
+}
 
 // Open implements Source. Where digests are known, it reads what they are of:
 // the ranges of a bmap that want touches, or all for a digest of the whole.

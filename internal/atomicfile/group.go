@@ -37,7 +37,7 @@ type Group struct {
 // with errors.ErrUnsupported, where syncfs(2) does not reach who keeps the files:
 // those of servers, and of FUSE. The caller calls Close.
 func NewGroup(dir string) (*Group, error) {
-	if shared(dir) {
+	if Shared(dir) {
 		return nil, fmt.Errorf("%s: many files with one sync: %w", dir, errors.ErrUnsupported)
 	}
 	d, err := os.Open(dir)

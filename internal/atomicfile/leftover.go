@@ -30,7 +30,7 @@ func sweep(path string, now time.Time) {
 		return
 	}
 	age := time.Duration(0)
-	if shared(dir) {
+	if Shared(dir) {
 		age = restAge
 	}
 	for _, e := range entries {
@@ -72,8 +72,8 @@ func leadsTo(path string, f *os.File) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
-// shared tells whether several machines may write in dir, or nobody knows.
-func shared(dir string) bool {
+// Shared tells whether several machines may write in dir, or nobody knows.
+func Shared(dir string) bool {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return true
