@@ -86,13 +86,28 @@ func (w *workshop) keyPair(name string) keyPair {
 	return k
 }
 
-// livePi starts a Debian from its card. Beside it lies a disk, STORE, that has the
-// tool, other files, and room for backups. The card holds the nonce.
+// livePi starts a Debian from its card, with a disk STORE beside it. The card
+// holds the nonce.
 func (w *workshop) livePi(t *testing.T, others ...string) (board *vmtest.Guest, store, nonce string) {
 	t.Helper()
-	card, store := filepath.Join(w.dir, "card.img"), fixture.Sparse(t, "store.img", 2<<30)
+	card, nonce := w.liveCard()
+	board, store = w.startLive(t, card, others...)
+	return board, store, nonce
+}
+
+// liveCard makes the card.
+func (w *workshop) liveCard() (card, nonce string) {
+	w.Helper()
+	card = filepath.Join(w.dir, "card.img")
 	nonce = w.card(card, "1500M")
 	w.editConf(card, func(text string) string { return strings.ReplaceAll(text, "rootwait", "rootwait "+onePath) })
+	return card, nonce
+}
+
+// startLive starts it. STORE has the tool, other files, and room for backups.
+func (w *workshop) startLive(t *testing.T, card string, others ...string) (board *vmtest.Guest, store string) {
+	t.Helper()
+	store = fixture.Sparse(t, "store.img", 2<<30)
 	files := w.mkdir("store")
 	fixture.Run(t, "cp", w.arm64, filepath.Join(files, "lifeboat"))
 	for _, path := range others {
@@ -101,7 +116,7 @@ func (w *workshop) livePi(t *testing.T, others ...string) (board *vmtest.Guest, 
 	fixture.Run(t, "mke2fs", "-q", "-t", "ext4", "-L", "STORE", "-d", files, store)
 	return vmtest.Start(t, vmtest.Machine{Board: "virt", Disks: []vmtest.Disk{
 		{Path: card, Slot: vmtest.NVMe, Serial: "CARD"}, {Path: store, Slot: vmtest.NVMe, Serial: "STORE"},
-	}}), store, nonce
+	}}), store
 }
 
 // A night is a run that the timer started: stopped then, so that there is

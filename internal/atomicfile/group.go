@@ -34,10 +34,11 @@ type Group struct {
 }
 
 // NewGroup begins a group of files on the file system of a folder. It is refused,
-// with errors.ErrUnsupported, where syncfs(2) does not reach who keeps the files:
-// those of servers, and of FUSE. The caller calls Close.
+// with errors.ErrUnsupported, where syncfs(2) does not reach who keeps the files
+// (servers', and FUSE's), and where names and bytes come to the disk in any order:
+// FAT and exFAT. The caller calls Close.
 func NewGroup(dir string) (*Group, error) {
-	if Shared(dir) {
+	if Shared(dir) || unordered(dir) {
 		return nil, fmt.Errorf("%s: many files with one sync: %w", dir, errors.ErrUnsupported)
 	}
 	d, err := os.Open(dir)
@@ -49,6 +50,13 @@ func NewGroup(dir string) (*Group, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return &Group{dir: d, dev: dev}, nil
+}
+
+// unordered tells whether a folder lies on FAT or exFAT.
+func unordered(dir string) bool {
+	var st unix.Statfs_t
+	err := unix.Statfs(dir, &st)
+	return err != nil || st.Type == unix.MSDOS_SUPER_MAGIC || st.Type == unix.EXFAT_SUPER_MAGIC
 }
 
 func device(f *os.File) (uint64, error) {
