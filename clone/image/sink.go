@@ -148,7 +148,7 @@ func publish(path string, f *atomicfile.File, o SinkOptions, s *Sidecar, b *Bmap
 		stale = append(stale, AreaFile(path, area))
 	}
 	for _, side := range stale {
-		if err := os.Remove(side); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := atomicfile.Remove(side); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

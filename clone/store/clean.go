@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"lifeboat/internal/atomicfile"
 )
 
 // Clean removes files in the making that are older than before: what a process
 // left that was killed while it put something. It returns their bytes.
 func (f *Folder) Clean(ctx context.Context, before time.Time) (int64, error) {
-	sum := int64(0)
+	sum, loose := int64(0), atomicfile.Loose(f.dir)
 	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // removed a moment ago
@@ -21,7 +22,10 @@ func (f *Folder) Clean(ctx context.Context, before time.Time) (int64, error) {
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil || !d.Type().IsRegular() || !inTheMaking(d.Name()) {
+		if err == nil && d.IsDir() && atomicfile.Unfit(d.Name()) {
+			return fs.SkipDir
+		}
+		if err != nil || !d.Type().IsRegular() || !inTheMaking(d.Name()) && !(loose && atomicfile.Torn(d.Name(), ours)) {
 			return err
 		}
 		st, err := d.Info()
@@ -29,7 +33,7 @@ func (f *Folder) Clean(ctx context.Context, before time.Time) (int64, error) {
 			return nil
 		}
 		if err == nil {
-			err = os.Remove(path)
+			err = atomicfile.Remove(path)
 		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -44,6 +48,9 @@ func (f *Folder) Clean(ctx context.Context, before time.Time) (int64, error) {
 	}
 	return sum, err
 }
+
+// ours are the types of files in repositories, as FAT shortens them.
+var ours = []string{"CAC", "CAI", "JSO", "MAN", "MIN", "PAR", "SEA"}
 
 // makingDigits is how many digits a name in the making ends with at least:
 // renameio v2, tempfile.go, puts a dot before and a 63-bit number behind it.

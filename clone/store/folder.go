@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"lifeboat/internal/atomicfile"
@@ -18,12 +19,15 @@ import (
 // A Folder is a store in a folder of this machine, or of a file server that is
 // mounted. Names that begin with a dot are not listed: files in the making have
 // such.
-type Folder struct{ dir string }
+type Folder struct {
+	dir     string
+	settled sync.Map // folders that are known to survive a power loss, by path
+}
 
 var _ Store = (*Folder)(nil)
 
 // NewFolder is the store in dir. Put makes the folder where it is not there.
-func NewFolder(dir string) *Folder { return &Folder{dir} }
+func NewFolder(dir string) *Folder { return &Folder{dir: dir} }
 
 // Path is where a file lies.
 func (f *Folder) Path(name string) (string, error) {
@@ -104,7 +108,7 @@ func (f *Folder) Put(ctx context.Context, name string, size int64, r io.Reader) 
 	if err != nil {
 		return err
 	}
-	if err := makeFolder(filepath.Dir(path)); err != nil {
+	if err := f.makeFolder(filepath.Dir(path)); err != nil {
 		return err
 	}
 	file, _, err := writeFile(ctx, path, size, r)
@@ -136,22 +140,26 @@ func writeFile(ctx context.Context, path string, size int64, r io.Reader) (*atom
 
 // makeFolder makes a folder and those above it, each so that it survives a power
 // loss: what was put into it must not be lost with its name.
-func makeFolder(dir string) error {
-	err := os.Mkdir(dir, 0o755)
-	switch {
-	case err == nil:
-		return atomicfile.SyncDir(filepath.Dir(dir))
-	case errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir):
-		if err := makeFolder(filepath.Dir(dir)); err != nil {
-			return err
+func (f *Folder) makeFolder(dir string) error {
+	if err := atomicfile.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return f.settle(dir)
+}
+
+// settle minds that whoever made a folder may not be done with it.
+func (f *Folder) settle(dir string) error {
+	for ; ; dir = filepath.Dir(dir) {
+		if _, done := f.settled.Load(dir); !done {
+			if err := atomicfile.Settle(dir); err != nil {
+				return err
+			}
+			f.settled.Store(dir, true)
 		}
-		return makeFolder(dir)
-	case errors.Is(err, fs.ErrExist):
-		if st, err := os.Stat(dir); err != nil || st.IsDir() {
-			return err
+		if len(dir) <= len(f.dir) {
+			return nil
 		}
 	}
-	return err
 }
 
 // List implements Store.
@@ -167,7 +175,7 @@ func (f *Folder) List(ctx context.Context, prefix string) iter.Seq2[Info, error]
 			rel, _ := filepath.Rel(f.dir, path)
 			name := filepath.ToSlash(rel)
 			switch {
-			case strings.HasPrefix(d.Name(), ".") && d.IsDir():
+			case d.IsDir() && (strings.HasPrefix(d.Name(), ".") || atomicfile.Unfit(d.Name())):
 				return fs.SkipDir
 			case d.IsDir() && !overlap(name+"/", prefix):
 				return fs.SkipDir
@@ -198,7 +206,7 @@ func (f *Folder) Remove(_ context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return os.Remove(path)
+	return atomicfile.Remove(path)
 }
 
 // Move gives a file another name.
@@ -211,13 +219,10 @@ func (f *Folder) Move(_ context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := makeFolder(filepath.Dir(dst)); err != nil {
+	if err := f.makeFolder(filepath.Dir(dst)); err != nil {
 		return err
 	}
-	if err := os.Rename(src, dst); err != nil {
-		return err
-	}
-	return atomicfile.SyncDir(filepath.Dir(dst))
+	return atomicfile.Rename(src, dst)
 }
 
 // Sync makes all that was done in the folder survive a power loss: removals too,
@@ -233,7 +238,7 @@ func (f *Folder) Sync(context.Context) error {
 // Now is the clock of whoever keeps the folder, which for a mounted one is its
 // server: the time of a file that is made for it, and removed.
 func (f *Folder) Now(context.Context) (time.Time, error) {
-	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+	if err := atomicfile.MkdirAll(f.dir, 0o755); err != nil {
 		return time.Time{}, err
 	}
 	file, err := os.CreateTemp(f.dir, ".clock.*.part")

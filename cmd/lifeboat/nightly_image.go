@@ -10,6 +10,7 @@ import (
 	"lifeboat/clone"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/image"
+	"lifeboat/internal/atomicfile"
 	"lifeboat/internal/nightly"
 )
 
@@ -28,7 +29,7 @@ func (imageShelf) Close() error { return nil }
 // back before it gets its name.
 func (s imageShelf) Save(ctx context.Context, r nightly.Request) (nightly.Saved, error) {
 	saved := nightly.Saved{Name: nightly.FileName(r.Schedule, r.Settings.Type, r.Pinned, r.Time)}
-	if err := os.MkdirAll(s.Path, 0o755); err != nil {
+	if err := atomicfile.MkdirAll(s.Path, 0o755); err != nil {
 		return saved, err
 	}
 	if err := s.Sweep(r.Schedule, r.Logf); err != nil {

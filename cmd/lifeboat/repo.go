@@ -14,6 +14,7 @@ import (
 
 	"lifeboat/clone"
 	"lifeboat/clone/repo"
+	"lifeboat/internal/atomicfile"
 	"lifeboat/internal/progress"
 )
 
@@ -125,7 +126,7 @@ const folderPerm = 0o700
 func (o repoInitOptions) makeFolder() error {
 	entries, err := os.ReadDir(o.place)
 	if errors.Is(err, os.ErrNotExist) {
-		return os.MkdirAll(o.place, folderPerm)
+		return atomicfile.MkdirAll(o.place, folderPerm)
 	}
 	if err == nil && len(entries) > 0 && !o.beside && !isRepoFolder(o.place) {
 		return &clone.Refusal{Err: fmt.Errorf("%s holds other things already", o.place), Hint: "name a new folder, or an empty one"}

@@ -74,7 +74,7 @@ func (e *env) shrinkOrigin(ctx context.Context, src *origin, o resizeOptions) er
 	if e.dry || err != nil && exitCode(err) != exitReserved {
 		return errors.Join(err, os.Remove(temp))
 	}
-	if err := errors.Join(err, os.Rename(temp, o.into), atomicfile.SyncDir(filepath.Dir(o.into))); err != nil || e.json {
+	if err := errors.Join(err, atomicfile.Rename(temp, o.into)); err != nil || e.json {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "%s: %s, of %s\n", o.into, progress.Bytes(size), progress.Bytes(src.head.Size))

@@ -16,7 +16,7 @@ import (
 // A File is being written under a temporary name beside its place.
 type File struct {
 	*renameio.PendingFile
-	path   string
+	path   string // that it will have
 	claim  claim
 	placed bool // by a Group
 }
@@ -36,6 +36,11 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 			return nil, fmt.Errorf("create %s: %w", path, err)
 		}
 		c, ours, err := claimFile(p.File)
+		if err == nil && ours && Loose(filepath.Dir(path)) {
+			// A folder that grew for the name has others' old bytes where the disk has
+			// yet nothing of it, and a sync of any file may make them its own.
+			err = SyncDir(filepath.Dir(path))
+		}
 		if err == nil && ours {
 			return &File{PendingFile: p, path: path, claim: c}, nil
 		}
@@ -50,11 +55,15 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 // there under the name stays if an error is returned before the rename; an
 // error after it says that the name may not survive a power loss.
 func (f *File) Commit() error {
+	loose := Loose(filepath.Dir(f.path))
+	if loose {
+		defer hold(f.path).Close() // what it replaces is whole until the name leads here
+	}
 	err := f.CloseAtomicallyReplace()
 	if err != nil { // Cleanup removes it
 		return err
 	}
-	return errors.Join(f.release(), SyncDir(filepath.Dir(f.path)))
+	return errors.Join(settle(f.path, loose), f.release())
 }
 
 // Cleanup removes the file, unless Commit, or a Group's, has given it its name.
@@ -62,7 +71,11 @@ func (f *File) Cleanup() error {
 	if f.placed {
 		return nil
 	}
-	return errors.Join(f.PendingFile.Cleanup(), f.release())
+	err := f.PendingFile.Cleanup()
+	if dir := filepath.Dir(f.path); f.claim.f != nil && Loose(dir) {
+		err = errors.Join(err, SyncDir(dir)) // while it is open: Remove
+	}
+	return errors.Join(err, f.release())
 }
 
 func (f *File) release() error {

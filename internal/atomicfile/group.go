@@ -38,7 +38,7 @@ type Group struct {
 // (servers', and FUSE's), and where names and bytes come to the disk in any order:
 // FAT and exFAT. The caller calls Close.
 func NewGroup(dir string) (*Group, error) {
-	if Shared(dir) || unordered(dir) {
+	if Shared(dir) || Loose(dir) {
 		return nil, fmt.Errorf("%s: many files with one sync: %w", dir, errors.ErrUnsupported)
 	}
 	d, err := os.Open(dir)
@@ -50,13 +50,6 @@ func NewGroup(dir string) (*Group, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return &Group{dir: d, dev: dev}, nil
-}
-
-// unordered tells whether a folder lies on FAT or exFAT.
-func unordered(dir string) bool {
-	var st unix.Statfs_t
-	err := unix.Statfs(dir, &st)
-	return err != nil || st.Type == unix.MSDOS_SUPER_MAGIC || st.Type == unix.EXFAT_SUPER_MAGIC
 }
 
 func device(f *os.File) (uint64, error) {

@@ -33,8 +33,12 @@ func sweep(path string, now time.Time) {
 	if Shared(dir) {
 		age = restAge
 	}
+	torn := func(string) bool { return false }
+	if Loose(dir) {
+		torn = tornOf(filepath.Base(path))
+	}
 	for _, e := range entries {
-		if !isPending(e.Name(), filepath.Base(path)) || !e.Type().IsRegular() {
+		if !isPending(e.Name(), filepath.Base(path)) && !torn(e.Name()) || !e.Type().IsRegular() {
 			continue
 		}
 		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) >= age {
@@ -58,7 +62,7 @@ func removeDead(path string) {
 	}
 	defer f.Close()
 	if lock(f) == nil && leadsTo(path, f) {
-		os.Remove(path)
+		Remove(path)
 	}
 }
 

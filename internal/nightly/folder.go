@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"lifeboat/internal/atomicfile"
 )
 
 // stamp is the time in a snapshot's name, in UTC.
@@ -110,11 +112,11 @@ func (f Folder) remove(s Snapshot) error {
 	if !ok || s.Pinned != "" {
 		panic("BUG: this is not to be removed: " + s.Name)
 	}
-	errs := []error{os.Remove(filepath.Join(f.Path, s.Name))}
+	errs := []error{atomicfile.Remove(filepath.Join(f.Path, s.Name))}
 	entries, err := os.ReadDir(f.Path)
 	for _, e := range entries { // head, bmap, boot areas, and the same of the disk that boots
 		if _, other := ParseName(e.Name()); !other && (strings.HasPrefix(e.Name(), s.Name+".") || strings.HasPrefix(e.Name(), is.stem()+bootMark)) {
-			errs = append(errs, os.Remove(filepath.Join(f.Path, e.Name())))
+			errs = append(errs, atomicfile.Remove(filepath.Join(f.Path, e.Name())))
 		}
 	}
 	return errors.Join(append(errs, err)...)
@@ -153,7 +155,7 @@ func (f Folder) sweepHalves(schedule string, logf func(format string, args ...an
 			continue
 		}
 		logf("remove %s, to which no image of a root belongs: a run that died has left it", e.Name())
-		errs = append(errs, os.Remove(filepath.Join(f.Path, e.Name())))
+		errs = append(errs, atomicfile.Remove(filepath.Join(f.Path, e.Name())))
 	}
 	return errors.Join(errs...)
 }
@@ -175,7 +177,7 @@ func (f Folder) sweepHidden(schedule string, logf func(format string, args ...an
 			continue
 		}
 		logf("remove %s, which a run that died has left", filepath.Base(path))
-		errs = append(errs, os.Remove(path))
+		errs = append(errs, atomicfile.Remove(path))
 	}
 	return errors.Join(errs...)
 }
