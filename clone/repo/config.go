@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/bits"
 	"time"
 
@@ -139,5 +140,25 @@ func (r *Repo) readInto(ctx context.Context, buf *bytes.Buffer, name string, lim
 	if int64(buf.Len()) > limit {
 		return &TooLargeError{name, limit}
 	}
+	if buf.Len() == 0 {
+		return emptyError(name)
+	}
 	return nil
 }
+
+// stat looks at a file that has bytes if it was put.
+func (r *Repo) stat(ctx context.Context, name string) (store.Info, error) {
+	return stat(ctx, r.s, name)
+}
+
+func stat(ctx context.Context, s store.Store, name string) (store.Info, error) {
+	info, err := store.Stat(ctx, s, name)
+	if err == nil && info.Size == 0 {
+		err = emptyError(name)
+	}
+	return info, err
+}
+
+// emptyError says that a file is not there: of no bytes is what FAT and exFAT have
+// after a power loss of what was being put.
+func emptyError(name string) error { return fmt.Errorf("%s is empty: %w", name, fs.ErrNotExist) }

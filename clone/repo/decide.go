@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
-
-	"lifeboat/clone/store"
 )
 
 // A decision is what is in use, as read in the order that makes it safe: the
@@ -50,7 +48,7 @@ func (d *decision) records(ctx context.Context, r *Repo) error {
 			return fmt.Errorf("list snapshots: %w", err)
 		}
 		series, id, ok := parseStem(info.Name, recordExt)
-		if !ok {
+		if !ok || info.Size == 0 {
 			continue
 		}
 		d.done[id] = true
@@ -71,7 +69,7 @@ func (d *decision) snapshot(ctx context.Context, r *Repo, k key, complete bool) 
 		if !complete {
 			return nil // the base of a backup that was dead before it began
 		}
-		if _, err := store.Stat(ctx, r.s, k.stem()+recordExt); errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.stat(ctx, k.stem()+recordExt); errors.Is(err, fs.ErrNotExist) {
 			return nil // forgotten a moment ago
 		}
 	}

@@ -54,6 +54,7 @@ type pruner struct {
 	files    map[string]store.Info
 	decision *decision
 	listed   map[string]struct{} // on a list that stays
+	empty    []store.Info        // records that a power loss has left
 	report   PruneReport
 }
 
@@ -150,6 +151,8 @@ func (p *pruner) list(ctx context.Context) error {
 			}
 			if _, chunk := parseChunkName(info.Name); chunk || isSnapshotFile(info.Name) {
 				p.files[info.Name] = info
+			} else if _, _, record := parseStem(info.Name, recordExt); record && info.Size == 0 {
+				p.empty = append(p.empty, info)
 			}
 		}
 	}
@@ -178,7 +181,7 @@ func (p *pruner) sweepAll(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("list what is condemned: %w", err)
 		}
-		if strings.HasSuffix(info.Name, ".json") {
+		if strings.HasSuffix(info.Name, ".json") && info.Size != 0 {
 			lists = append(lists, info)
 		} else if p.now.Sub(info.Time) > p.r.Grace() && !p.o.DryRun {
 			if err := gone(p.r.s.Remove(ctx, info.Name)); err != nil { // of a prune that died
@@ -321,7 +324,13 @@ func (p *pruner) condemn(ctx context.Context) error {
 	if p.o.DryRun {
 		return nil
 	}
-	for _, name := range p.decision.dead {
+	over := slices.Clone(p.decision.dead)
+	for _, info := range p.empty {
+		if p.now.Sub(info.Time) > p.r.Grace() {
+			over = append(over, info.Name)
+		}
+	}
+	for _, name := range over {
 		if err := gone(p.r.s.Remove(ctx, name)); err != nil {
 			return err
 		}

@@ -124,7 +124,7 @@ type Repo struct {
 // stays.
 func Init(ctx context.Context, s store.Store, c InitOptions, o Options) error {
 	o = o.defaults()
-	_, err := store.Stat(ctx, s, configName)
+	_, err := stat(ctx, s, configName)
 	switch {
 	case err == nil:
 		return ErrExists

@@ -118,7 +118,7 @@ func (r *Repo) keys(ctx context.Context, prefix string) ([]key, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list snapshots: %w", err)
 		}
-		if series, id, ok := parseStem(info.Name, recordExt); ok {
+		if series, id, ok := parseStem(info.Name, recordExt); ok && info.Size != 0 {
 			keys = append(keys, key{series, id})
 		}
 	}

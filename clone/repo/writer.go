@@ -164,7 +164,7 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 		return err
 	}
 	name := w.r.chunkName(id)
-	_, err := store.Stat(ctx, w.r.s, name)
+	_, err := w.r.stat(ctx, name)
 	switch {
 	case err == nil:
 		w.found(id)
@@ -225,7 +225,7 @@ func (w *writer) settle(ctx context.Context) error {
 	case <-time.After(w.r.o.delay):
 	}
 	for _, id := range w.kept {
-		if _, err := store.Stat(ctx, w.r.s, w.r.chunkName(id)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		if _, err := w.r.stat(ctx, w.r.chunkName(id)); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return fmt.Errorf("prune removed chunk %v while this backup counted on it: start it again: %w", id, err)
 		}
 	}
