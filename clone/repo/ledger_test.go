@@ -72,9 +72,12 @@ type ledger struct {
 	mu   sync.Mutex
 	sums map[string]string // of what was saved, by ID; of what is not to be missed
 	may  map[string]string // of what somebody began to forget
+	images
 }
 
-func newLedger() *ledger { return &ledger{sums: map[string]string{}, may: map[string]string{}} }
+func newLedger() *ledger {
+	return &ledger{sums: map[string]string{}, may: map[string]string{}, images: newImages()}
+}
 
 // hear notes what a worker says.
 func (l *ledger) hear(verb, rest string) {
@@ -87,6 +90,8 @@ func (l *ledger) hear(verb, rest string) {
 	case "forgets":
 		l.may[id] = l.sums[id]
 		delete(l.sums, id)
+	default:
+		l.images.hear(verb, id, sum)
 	}
 }
 
@@ -182,10 +187,12 @@ func (l *ledger) tidy(t *testing.T, dir string) {
 	}
 	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(dir, path)
-		if err == nil && !d.IsDir() && !needed[name] {
+		if err == nil && !d.IsDir() && !needed[name] && garbage.MatchString(d.Name()) {
+			t.Logf("%q: others' old bytes, taken for a name when a folder grew", name)
+		} else if err == nil && !d.IsDir() && !needed[name] {
 			t.Errorf("nobody needs %s, and it is still there", name)
 		}
-		return err
+		return skipUnfit(d, err)
 	}))
 }
 

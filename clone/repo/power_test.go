@@ -20,7 +20,7 @@ import (
 // several back up, forget and prune.
 func TestPowerLost(t *testing.T) {
 	t.Parallel()
-	losePower(t, 1, 4, 1, histogram{})
+	losePower(t, ext4Disk(), days(1), 4, 1, histogram{})
 }
 
 // TestPowerLostOften is the campaign.
@@ -28,7 +28,7 @@ func TestPowerLostOften(t *testing.T) {
 	seed := often(t)
 	steps := histogram{}
 	for i := range uint64(10) {
-		losePower(t, 3, 60, seed+i, steps)
+		losePower(t, ext4Disk(), days(3), 60, seed+i, steps)
 		t.Log(steps)
 	}
 }
@@ -48,18 +48,32 @@ func days(n int) [][]string {
 	return append(stages, []string{"age 70m"}, []string{"forget"}, []string{"prune now"}, []string{"backup a"})
 }
 
-// losePower records some days, and judges what may be left of them at random
+// A place is a disk of a kind, with a repository in its file system.
+type place struct {
+	base string                                               // an empty one
+	on   func(t *testing.T, file string, do func(dir string)) // mounts it, after repairs where they are needed
+}
+
+func ext4Disk() func(t *testing.T) place {
+	return func(t *testing.T) place {
+		fixture.Need(t, "mke2fs", "e2fsck")
+		base := fixture.Sparse(t, "base", 160<<20) // so large that there is a copy of its superblock
+		fixture.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4", base)
+		return place{base, onDisk}
+	}
+}
+
+// losePower records what workers do, and judges what may be left of it at random
 // instants.
-func losePower(t *testing.T, n, instants int, seed uint64, steps histogram) {
+func losePower(t *testing.T, disk func(t *testing.T) place, stages [][]string, instants int, seed uint64, steps histogram) {
 	t.Helper()
 	fixture.Root(t)
-	fixture.Need(t, "mke2fs", "e2fsck", "losetup", "casync")
-	base := fixture.Sparse(t, "base", 160<<20) // so large that there is a copy of its superblock
-	fixture.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4", base)
-	d := powerloss.Open(t, base)
+	fixture.Need(t, "losetup", "casync")
+	p := disk(t)
+	d := powerloss.Open(t, p.base)
 	var events []event
-	onDisk(t, d.Path(), func(dir string) {
-		c := hire(t, order{Place: dir + "/", Stages: days(n), Seed: seed})
+	p.on(t, d.Path(), func(dir string) {
+		c := hire(t, order{Place: dir + "/", Stages: stages, Seed: seed})
 		ended := c.follow(func(verb, rest string) {
 			events = append(events, event{d.Log().Len(), verb, rest})
 			if verb == "failed" && !workMayFail(rest) {
@@ -84,14 +98,19 @@ func losePower(t *testing.T, n, instants int, seed uint64, steps histogram) {
 			}
 		}
 		steps[at.rest]++
-		onDisk(t, copied, func(dir string) {
-			l.judge(t, dir, rnd)
-			l.tidy(t, dir)
+		t.Run("", func(t *testing.T) {
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("seed %d, power lost after %d of %d writes and syncs, at %s", seed, at.at, log.Len(), at.rest)
+				}
+			})
+			p.on(t, copied, func(dir string) {
+				l.judge(t, dir, rnd)
+				l.tidy(t, dir)
+				l.judgeImages(t, filepath.Dir(dir))
+			})
 		})
 		os.Remove(copied)
-		if t.Failed() {
-			t.Fatalf("seed %d, power lost after %d of %d writes and syncs, at %s", seed, at.at, log.Len(), at.rest)
-		}
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"lifeboat/clone/extent"
 	"lifeboat/clone/repo"
 	"lifeboat/clone/store"
+	"lifeboat/internal/atomicfile"
 	"lifeboat/internal/fixture"
 )
 
@@ -83,11 +84,14 @@ type worker struct {
 	s  store.Store
 	o  repo.Options
 	mu sync.Mutex
-	in *bufio.Reader
+	in *bufio.Reader // nil = nobody wants to know
 }
 
 // say tells the process that started this one, and goes on when that answers.
 func (w *worker) say(format string, args ...any) {
+	if w.in == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fmt.Println("worker", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))
@@ -103,6 +107,10 @@ func workOptions() repo.Options {
 func (w *worker) do(ctx context.Context, job string, rnd *rand.Rand) error {
 	what, arg, _ := strings.Cut(job, " ")
 	switch what {
+	case "image":
+		return w.image(ctx, filepath.Join(w.s.(*folderTeller).dir(), "..", arg), rnd)
+	case "drop":
+		return w.drop(filepath.Join(w.s.(*folderTeller).dir(), "..", arg))
 	case "init":
 		return repo.Init(ctx, w.s, repo.InitOptions{Chunk: chunk, Grace: workGrace}, repo.Options{})
 	case "age":
@@ -175,7 +183,7 @@ func (w *worker) forget(ctx context.Context, r *repo.Repo, rnd *rand.Rand) error
 func grow(dir string, age time.Duration) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
-			return err
+			return skipUnfit(d, err)
 		}
 		st, err := d.Info()
 		if err != nil {
@@ -184,6 +192,14 @@ func grow(dir string, age time.Duration) error {
 		at := st.ModTime().Add(-age)
 		return os.Chtimes(path, at, at)
 	})
+}
+
+// skipUnfit keeps a walk out of folders that nobody may look into.
+func skipUnfit(d fs.DirEntry, err error) error {
+	if err == nil && d.IsDir() && atomicfile.Unfit(d.Name()) {
+		return fs.SkipDir
+	}
+	return err
 }
 
 // A teller is a store that tells what is asked of it before that happens.
