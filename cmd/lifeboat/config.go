@@ -145,9 +145,12 @@ type shownValue struct {
 	From     string `json:"from"`
 }
 
-// userinfo is that of a URL, with a password: what is shown gets sent around
-// when people ask for help. (xxxxx is what url.URL.Redacted has.)
+// userinfo is that of a URL, with a password.
 var userinfo = regexp.MustCompile(`://([^/@:"\s]*):[^/"\s]*@`)
+
+// redacted is text without the passwords in its addresses: what is shown gets sent
+// around when people ask for help. (xxxxx is what url.URL.Redacted has.)
+func redacted(text string) string { return userinfo.ReplaceAllString(text, "://$1:xxxxx@") }
 
 func runConfigShow(e *env, o configOptions, all bool) error {
 	c, err := o.load()
@@ -162,7 +165,7 @@ func runConfigShow(e *env, o configOptions, all bool) error {
 		}
 		for _, k := range nightly.Keys() {
 			if from := c.Where(name, k.Name); all || from != "default" {
-				lines = append(lines, shownValue{name, k.Name, userinfo.ReplaceAllString(k.Text(&s), "://$1:xxxxx@"), from})
+				lines = append(lines, shownValue{name, k.Name, redacted(k.Text(&s)), from})
 			}
 		}
 	}

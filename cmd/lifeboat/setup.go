@@ -201,7 +201,7 @@ func (s *setup) show(ctx context.Context, units []nightly.UnitFile, repositories
 	} else {
 		fmt.Fprintln(out, s.l.T("%s will be:", setupConfig))
 		for line := range strings.Lines(s.text) {
-			fmt.Fprint(out, "  "+line)
+			fmt.Fprint(out, "  "+redacted(line))
 		}
 	}
 	for _, u := range units {
