@@ -91,7 +91,7 @@ func (w *workshop) keyPair(name string) keyPair {
 func (w *workshop) livePi(t *testing.T, others ...string) (board *vmtest.Guest, store, nonce string) {
 	t.Helper()
 	card, nonce := w.liveCard()
-	board, store = w.startLive(t, card, others...)
+	board, store = w.startLive(t, []vmtest.Disk{{Path: card, Slot: vmtest.NVMe, Serial: "CARD"}}, others...)
 	return board, store, nonce
 }
 
@@ -105,7 +105,7 @@ func (w *workshop) liveCard() (card, nonce string) {
 }
 
 // startLive starts it. STORE has the tool, other files, and room for backups.
-func (w *workshop) startLive(t *testing.T, card string, others ...string) (board *vmtest.Guest, store string) {
+func (w *workshop) startLive(t *testing.T, disks []vmtest.Disk, others ...string) (board *vmtest.Guest, store string) {
 	t.Helper()
 	store = fixture.Sparse(t, "store.img", 2<<30)
 	files := w.mkdir("store")
@@ -114,9 +114,8 @@ func (w *workshop) startLive(t *testing.T, card string, others ...string) (board
 		fixture.Run(t, "cp", path, files)
 	}
 	fixture.Run(t, "mke2fs", "-q", "-t", "ext4", "-L", "STORE", "-d", files, store)
-	return vmtest.Start(t, vmtest.Machine{Board: "virt", Disks: []vmtest.Disk{
-		{Path: card, Slot: vmtest.NVMe, Serial: "CARD"}, {Path: store, Slot: vmtest.NVMe, Serial: "STORE"},
-	}}), store
+	disks = append(disks, vmtest.Disk{Path: store, Slot: vmtest.NVMe, Serial: "STORE"})
+	return vmtest.Start(t, vmtest.Machine{Board: "virt", Disks: disks}), store
 }
 
 // A night is a run that the timer started: stopped then, so that there is
