@@ -15,6 +15,7 @@ import (
 	"lifeboat/clone/disk"
 	"lifeboat/clone/extent"
 	"lifeboat/clone/filesystem"
+	"lifeboat/clone/manifest"
 	"lifeboat/internal/fixture"
 )
 
@@ -195,4 +196,23 @@ func executed(ctx context.Context, tb testing.TB, src *clone.Blocks, facts disk.
 		tb.Fatal(err)
 	}
 	return report
+}
+
+// TestTableWithoutParts holds that all bytes count where a table has no part: the
+// first sector of a damaged file system looks like that.
+func TestTableWithoutParts(t *testing.T) {
+	t.Parallel()
+	b := bytes.Repeat([]byte("content "), 1<<16)
+	clear(b[:512])
+	b[510], b[511] = 0x55, 0xaa
+	src, err := clone.NewBlocks(bytes.NewReader(b), int64(len(b)), 512)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head := src.Head(); head.Table.Kind != manifest.NoTable || len(head.Parts) != 1 || len(head.Table.Notes) == 0 {
+		t.Errorf("got the table %+v with %d parts", head.Table, len(head.Parts))
+	}
+	if got := src.Used().Bytes(); got != int64(len(b)) {
+		t.Errorf("%d of %d bytes are in use", got, len(b))
+	}
 }

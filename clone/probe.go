@@ -96,7 +96,7 @@ func peekTable(ctx context.Context, s Source, sector int64) (manifest.Table, err
 		table, err := layout.Read(strict{front}, 0, sector)
 		var far *layout.FarError
 		if !errors.As(err, &far) {
-			return table, err
+			return withParts(table), err
 		}
 		next := extent.Extent{Off: far.Off, Len: partFront}
 		if want.Contains(next) {

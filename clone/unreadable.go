@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"lifeboat/clone/disk"
 	"lifeboat/clone/extent"
@@ -71,10 +72,20 @@ func readTable(r io.ReaderAt, size, sector int64) (manifest.Table, error) {
 	case len(lost) == 0 && err != nil:
 		return table, fmt.Errorf("partition table: %w", err)
 	case len(lost) == 0 || err == nil && table.Kind == manifest.GPT:
-		return table, nil
+		return withParts(table), nil
 	}
 	note := speech.New("its partition table cannot be read (%s): the disk counts as one part", ranges(lost))
 	return manifest.Table{Notes: []speech.Text{note}}, nil
+}
+
+// withParts is a table, or none where it has no part: then nothing says which
+// bytes are in use. The first sector of a file system looks like such a table when
+// something else in it is damaged.
+func withParts(t manifest.Table) manifest.Table {
+	if t.Kind == manifest.NoTable || slices.ContainsFunc(t.Entries, func(e manifest.Entry) bool { return !e.Extended }) {
+		return t
+	}
+	return manifest.Table{Notes: []speech.Text{speech.New("its partition table has no parts: the disk counts as one part")}}
 }
 
 // mapLost says why all bytes of a part count, where a look at it met bytes that

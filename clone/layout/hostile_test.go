@@ -63,6 +63,8 @@ func TestHostileMBR(t *testing.T) {
 		{"logical parts overlap", []row{ext, {100, 0, 0, 0x83, 10, 200}, {100, 1, 0, 0x05, 50, 30}, {150, 0, 0, 0x83, 10, 10}}, "overlap"},
 		{"a line in a part", []row{ext, {100, 0, 0, 0x83, 10, 100}, {100, 1, 0, 0x05, 50, 300}, {150, 0, 0, 0x83, 100, 10}}, "lies in another part"},
 		{"two in one record", []row{ext, {100, 0, 0, 0x83, 10, 10}, {100, 1, 0, 0x83, 30, 10}}, "two logical parts in the record"},
+		{"link to what is no record", []row{ext, {100, 0, 0, 0x83, 10, 10}, {100, 1, 0, 0x05, 50, 30}}, "record of logical parts at byte 76800 has no signature"},
+		{"link without a length", []row{ext, {100, 0, 0, 0x83, 10, 10}, {100, 1, 0, 0x05, 50, 0}, {150, 0, 0, 0x83, 10, 10}}, "a next one without a length"},
 		{"protective and no GPT", []row{{0, 0, 0, 0xee, 1, 999}}, "the disk says that it has a GPT"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,6 +75,16 @@ func TestHostileMBR(t *testing.T) {
 				t.Errorf("got error %v want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestDamagedFirstRecord: an extended part may be empty, but not damaged.
+func TestDamagedFirstRecord(t *testing.T) {
+	t.Parallel()
+	b := disk(1000, row{0, 0, 0, 0x05, 100, 800})
+	b[100*512+446+4] = 0x83
+	if _, err := layout.Read(bytes.NewReader(b), int64(len(b)), 512); err == nil || !strings.Contains(err.Error(), "has no signature") {
+		t.Errorf("got error %v", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
 )
 
@@ -104,7 +105,9 @@ func extended(t manifest.Table) (manifest.Entry, bool) {
 }
 
 // readChain follows the extended boot records, as the kernel does: each holds
-// one logical part and the place of the next record.
+// one logical part and the place of the next record. The kernel takes a damaged
+// record for the end; here that is an error, or the parts behind it would be
+// missing in a backup without a word.
 func readChain(r io.ReaderAt, ext manifest.Entry, id string, size, sector int64) ([]manifest.Entry, error) {
 	var logical []manifest.Entry
 	seen := map[int64]bool{}
@@ -125,8 +128,11 @@ func readChain(r io.ReaderAt, ext manifest.Entry, id string, size, sector int64)
 			}
 			return nil, fmt.Errorf("part %d: read the record of logical parts at byte %d: %w", ext.Num, ebr, noEOF(err))
 		}
+		if len(seen) == 1 && extent.IsZero(b) {
+			return nil, nil // never written: there are none
+		}
 		if b[offMagic] != 0x55 || b[offMagic+1] != 0xaa {
-			return logical, nil // never written: the end, says the kernel
+			return nil, fmt.Errorf("part %d: the record of logical parts at byte %d has no signature: it is damaged, and what lies behind it cannot be seen", ext.Num, ebr)
 		}
 		part, next, err := readEBR(b, ext, ebr, sector)
 		if err != nil {
@@ -148,6 +154,8 @@ func readChain(r io.ReaderAt, ext manifest.Entry, id string, size, sector int64)
 func readEBR(b []byte, ext manifest.Entry, ebr, sector int64) (part, next *line, err error) {
 	for i, l := range linesOf(b) {
 		switch {
+		case l.count == 0 && l.extended() && l.startLBA > 0:
+			return nil, nil, fmt.Errorf("part %d: the record of logical parts at byte %d leads to a next one without a length: it is damaged", ext.Num, ebr)
 		case l.count == 0:
 		case l.extended():
 			if next == nil {

@@ -42,9 +42,9 @@ func TestLongNights(t *testing.T) {
 		{"rm /srv/f2*; " + files, "", "what may have changed"},
 		{"chown 1009 /srv/f3*; ", "--full", "all was read: as told"},
 	})
-	pis, image := w.repositoryOf(board, store), filepath.Join(w.dir, "saved.img")
-	w.run("export", pis+"@latest", image)
-	fixture.Check(t, image)
+	disk := fixture.Sparse(t, "disk.img", 3<<30)
+	w.run("restore", w.repositoryOf(board, store)+"@latest", disk)
+	fixture.Check(t, disk)
 }
 
 // TestLongNightsOfTwo has a Debian saved that boots from another disk than its root

@@ -87,6 +87,7 @@ func germanNotes() map[string]string {
 		"the backup of the GPT at byte %d is broken or missing: %v":                      "die Kopie der GPT bei Byte %d ist beschädigt oder fehlt: %v",
 		"the GPT is for a disk of %d bytes, the disk has %d":                             "die GPT ist für einen Datenträger von %d Bytes, dieser hat %d",
 		"its partition table cannot be read (%s): the disk counts as one part":           "die Partitionstabelle ist nicht lesbar (%s): der Datenträger zählt als eine Partition",
+		"its partition table has no parts: the disk counts as one part":                  "die Partitionstabelle hat keine Partitionen: der Datenträger zählt als eine",
 		"bytes %d to %d":                    "Byte %d bis %d",
 		"bytes %d to %d and %d more places": "Byte %d bis %d und %d weitere Stellen",
 		"%d bytes of the disk could not be read, and are zeros (%s)": "%d Bytes des Datenträgers waren nicht lesbar und sind Nullen (%s)",

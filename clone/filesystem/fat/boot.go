@@ -89,6 +89,7 @@ type geometry struct {
 	rootStart uint32
 	infoOff   int64
 	backupOff int64
+	stray     []int64 // where the boot sector has them outside of what is reserved: others read them there
 }
 
 // base is where the block with serial and label lies in the boot sector.
@@ -241,9 +242,11 @@ func (g *geometry) setFAT32(b []byte) (notes []string, err error) {
 		notes = append(notes, fmt.Sprintf("%d clusters are too few for FAT32: some firmware and mtools refuse them", g.clusters))
 	}
 	within := func(field int) int64 {
-		if off := int64(le.Uint16(b[field:])) * g.sector; off != 0 && off < g.fatOff {
+		off := int64(le.Uint16(b[field:])) * g.sector
+		if off < g.fatOff {
 			return off
 		}
+		g.stray = append(g.stray, off)
 		return 0
 	}
 	g.infoOff, g.backupOff = within(offInfo), within(offBackup)

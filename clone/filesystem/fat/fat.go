@@ -179,6 +179,9 @@ func scanTable(t *table) (scan, error) {
 			s.used = s.used.Union(more.used)
 		}
 	}
+	for _, off := range t.g.stray {
+		s.used = s.used.Union(extent.Of(extent.Extent{Off: off, Len: t.g.sector}).Clip(extent.Extent{Len: t.g.size}))
+	}
 	return s, nil
 }
 
