@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 
 	"lifeboat/clone/extent"
 )
@@ -109,10 +110,14 @@ func (r *Repo) unpack(dst []byte, id ID, packed []byte) ([]byte, error) {
 // maxChunkFile is the most that a chunk's file can rightly have.
 func (r *Repo) maxChunkFile() int64 { return r.blocks.MaxPacked() + sealOverhead }
 
+// packedBuffers hold chunks as they lie in a store, while they are unpacked.
+var packedBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
 // fetch reads a chunk of size bytes into dst.
 func (r *Repo) fetch(ctx context.Context, dst []byte, id ID, size int64) ([]byte, error) {
-	var buf bytes.Buffer
-	if err := r.readInto(ctx, &buf, r.chunkName(id), r.maxChunkFile()); err != nil {
+	buf := packedBuffers.Get().(*bytes.Buffer)
+	defer packedBuffers.Put(buf)
+	if err := r.readInto(ctx, buf, r.chunkName(id), r.maxChunkFile()); err != nil {
 		if ctx.Err() != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -157,10 +158,12 @@ func (k *Sink) reread(ctx context.Context) error {
 func (r *Repo) check(ctx context.Context, id ID) error {
 	buf := r.take()
 	defer r.give(buf)
+	packed := packedBuffers.Get().(*bytes.Buffer)
+	defer packedBuffers.Put(packed)
 	r.uncache(r.chunkName(id))
-	packed, err := r.read(ctx, r.chunkName(id), r.maxChunkFile())
+	err := r.readInto(ctx, packed, r.chunkName(id), r.maxChunkFile())
 	if err == nil {
-		_, err = r.unpack(buf, id, packed)
+		_, err = r.unpack(buf, id, packed.Bytes())
 		return err
 	}
 	if ctx.Err() != nil {
