@@ -110,7 +110,7 @@ func (r *Repo) unpack(dst []byte, id ID, packed []byte) ([]byte, error) {
 // maxChunkFile is the most that a chunk's file can rightly have.
 func (r *Repo) maxChunkFile() int64 { return r.blocks.MaxPacked() + sealOverhead }
 
-// packedBuffers hold chunks as they lie in a store, while they are unpacked.
+// packedBuffers hold chunks as they lie in a store, while they are on their way.
 var packedBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // fetch reads a chunk of size bytes into dst.

@@ -84,7 +84,7 @@ const (
 	// has one to pack.
 	waiting = 2
 	// mostWorkers bounds the memory: each has two buffers of a chunk, and a packer.
-	mostWorkers = 6
+	mostWorkers = 4
 )
 
 func (o Options) defaults() Options {

@@ -172,10 +172,14 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 	case !errors.Is(err, fs.ErrNotExist) && ignoreForbidden(err) != nil:
 		return err
 	}
-	packed, err := w.r.pack(nil, id, plain)
+	buf := packedBuffers.Get().(*bytes.Buffer)
+	defer packedBuffers.Put(buf)
+	buf.Reset()
+	packed, err := w.r.pack(buf.AvailableBuffer(), id, plain)
 	if err != nil {
 		return err
 	}
+	*buf = *bytes.NewBuffer(packed) // it may have grown
 	err = w.puts.Put(ctx, name, int64(len(packed)), bytes.NewReader(packed))
 	if errors.Is(err, fs.ErrExist) {
 		w.found(id)
