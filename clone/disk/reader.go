@@ -6,7 +6,7 @@ import (
 )
 
 // A Reader reads an image file as a Source does a disk: large reads of whole
-// blocks go past the page cache, which costs a third of the time and leaves what
+// blocks go past the page cache. That saves copying each byte, and leaves what
 // others have in the cache alone. What the medium does not give is a *ReadError.
 type Reader struct{ h *handle }
 

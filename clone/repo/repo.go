@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"runtime"
 	"time"
 
 	"aead.dev/minisign"
@@ -71,7 +70,7 @@ var ErrKey = errors.New("the repository is encrypted, and what was given does no
 type Options struct {
 	Keys    Keys                 // of an encrypted one
 	Trust   []minisign.PublicKey // records must be signed by one of these; none = not asked
-	Workers int                  // chunks under way at once; 0 = as many as keep all cores busy
+	Workers int                  // chunks under way at once; 0 = 4
 	Logf    func(format string, args ...any)
 	Clock   func() time.Time // nil = time.Now
 	Random  io.Reader        // nil = crypto/rand
@@ -79,17 +78,13 @@ type Options struct {
 	delay   time.Duration // for tests; 0 = Delay
 }
 
-const (
-	// waiting is how many workers wait for the store at any time, where each core
-	// has one to pack.
-	waiting = 2
-	// mostWorkers bounds the memory: each has two buffers of a chunk, and a packer.
-	mostWorkers = 4
-)
+// usualWorkers is one for each core of a Raspberry Pi; where there are two cores,
+// some wait for the store. Each has two buffers of a chunk, and a packer.
+const usualWorkers = 4
 
 func (o Options) defaults() Options {
 	if o.Workers <= 0 {
-		o.Workers = min(runtime.GOMAXPROCS(0)+waiting, mostWorkers)
+		o.Workers = usualWorkers
 	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}

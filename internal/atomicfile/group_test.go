@@ -10,6 +10,15 @@ import (
 	"lifeboat/internal/atomicfile"
 )
 
+func newGroup(t *testing.T, dir string) *atomicfile.Group {
+	t.Helper()
+	g, err := atomicfile.NewGroup(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
 // add writes a file and adds it to a group.
 func add(t *testing.T, g *atomicfile.Group, path, data string) {
 	t.Helper()
@@ -28,10 +37,7 @@ func add(t *testing.T, g *atomicfile.Group, path, data string) {
 func TestGroup(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	g, err := atomicfile.NewGroup(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := newGroup(t, dir)
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	if err := os.WriteFile(a, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
@@ -60,10 +66,7 @@ func TestGroup(t *testing.T) {
 func TestGroupFull(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	g, err := atomicfile.NewGroup(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := newGroup(t, dir)
 	defer g.Close()
 	const writers, each = 4, 100
 	var all sync.WaitGroup
@@ -94,10 +97,7 @@ func TestGroupFull(t *testing.T) {
 func TestGroupFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	g, err := atomicfile.NewGroup(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	g := newGroup(t, dir)
 	defer g.Close()
 	for _, name := range []string{"a", "b", "c"} {
 		add(t, g, filepath.Join(dir, name), name)
