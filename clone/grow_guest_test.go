@@ -124,7 +124,7 @@ func TestGuestGrowMounted(t *testing.T) {
 				t.Fatal(err)
 			}
 			fillGrown(t, dir, held)
-			if err := unix.Unmount(dir, 0); err != nil {
+			if err := fixture.Unmount(dir); err != nil {
 				t.Fatal(err)
 			}
 			fixture.Run(t, "e2fsck", "-fn", part)
@@ -214,7 +214,7 @@ func TestGuestGrowMountedRefused(t *testing.T) {
 	vmtest.Only(t)
 	c := grownCards[3]
 	dir := mountPart(t, fmt.Sprintf("%s%d", c.node, c.num))
-	defer unix.Unmount(dir, 0)
+	defer fixture.Unmount(dir)
 	g, facts := planGrown(t, c.node)
 	var no *clone.Refusal
 	if err := g.InUse(disk.Host(), facts); !errors.As(err, &no) {

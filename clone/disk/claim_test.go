@@ -112,7 +112,7 @@ func TestClaimRefusesInUse(t *testing.T) {
 		if err := unix.Mount(node, dir, "ext4", 0, ""); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { unix.Unmount(dir, 0) })
+		t.Cleanup(func() { fixture.Unmount(dir) })
 		f := look(t, node)
 		inUse(t, refused(t, f, disk.Say(f.Word)), "is mounted on "+dir)
 		f.Users = nil // as if the look had been before the mount

@@ -171,7 +171,7 @@ func mountedRefused(t *testing.T, path, part string) {
 		t.Errorf("got %v, want in use", err)
 	}
 	readMounted(t, path)
-	if err := unix.Unmount("/mnt", 0); err != nil {
+	if err := fixture.Unmount("/mnt"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -373,7 +373,7 @@ func TestGuestSourceIsHeld(t *testing.T) {
 	if err := unix.Mount(d.Path, "/mnt", "ext4", 0, ""); err != nil {
 		t.Errorf("mount of a disk that was read: %v", err)
 	}
-	if err := unix.Unmount("/mnt", 0); err != nil {
+	if err := fixture.Unmount("/mnt"); err != nil {
 		t.Error(err)
 	}
 }

@@ -50,7 +50,7 @@ func newGuestCard(t *testing.T, node string) *guestCard {
 			t.Fatalf("mount %s%s: %v", node, m.part, err)
 		}
 		t.Cleanup(func() {
-			if err := unix.Unmount(m.dir, 0); err != nil {
+			if err := fixture.Unmount(m.dir); err != nil {
 				t.Errorf("unmount %s: %v", m.dir, err)
 			}
 		})

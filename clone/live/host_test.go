@@ -158,7 +158,7 @@ func (c *card) mount(tb testing.TB, opts string) {
 		tb.Fatalf("mount %s: %v", c.root, err)
 	}
 	tb.Cleanup(func() {
-		if err := unix.Unmount(c.dir, 0); err != nil {
+		if err := fixture.Unmount(c.dir); err != nil {
 			tb.Errorf("unmount %s: %v", c.dir, err)
 			unix.Unmount(c.dir, unix.MNT_DETACH)
 		}

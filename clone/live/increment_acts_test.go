@@ -210,7 +210,7 @@ func innerBefore(tb testing.TB, n *nights) {
 	n.inner = tb.TempDir()
 	must(tb, unix.Mount(loop(tb, n.path("inner")), n.inner, "ext4", 0, ""))
 	inner := n.inner
-	tb.Cleanup(func() { unix.Unmount(inner, 0) })
+	tb.Cleanup(func() { fixture.Unmount(inner) })
 	must(tb, os.WriteFile(filepath.Join(n.inner, "x"), noise(20000), 0o600))
 	unix.Sync()
 }
@@ -227,7 +227,7 @@ func remount(opts string) func(testing.TB, *nights) {
 // offline does something while the root is not mounted.
 func (n *nights) offline(tb testing.TB, script string) {
 	tb.Helper()
-	must(tb, unix.Unmount(n.card.dir, 0))
+	must(tb, fixture.Unmount(n.card.dir))
 	fixture.Run(tb, "sh", "-c", script+"; true")
 	must(tb, unix.Mount(n.card.root, n.card.dir, "ext4", syscall.MS_RELATIME, ""))
 }
@@ -235,7 +235,7 @@ func (n *nights) offline(tb testing.TB, script string) {
 func offlineWrite(tb testing.TB, n *nights) {
 	var st unix.Statfs_t
 	must(tb, unix.Statfs(n.card.dir, &st))
-	must(tb, unix.Unmount(n.card.dir, 0))
+	must(tb, fixture.Unmount(n.card.dir))
 	out := fixture.Run(tb, "debugfs", "-R", "bmap /d12/file12 2", n.card.root)
 	var block int64
 	fmt.Sscan(strings.TrimSpace(out), &block)
@@ -249,7 +249,7 @@ func crash(tb testing.TB, n *nights) {
 	must(tb, writeDirect(n.path("d13/file13"), 8192, 0x66))
 	image := filepath.Join(tb.TempDir(), "crash")
 	must(tb, n.card.truth(tb, image)())
-	must(tb, unix.Unmount(n.card.dir, 0))
+	must(tb, fixture.Unmount(n.card.dir))
 	fixture.Run(tb, "dd", "if="+image, "of="+n.card.disk, "bs=1M", "oflag=direct", "status=none")
 	must(tb, unix.Mount(n.card.root, n.card.dir, "ext4", syscall.MS_RELATIME, ""))
 }

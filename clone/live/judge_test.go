@@ -135,7 +135,7 @@ func (c *card) check(tb testing.TB, image string) {
 		tb.Errorf("mount the image: %v", err)
 		return
 	}
-	defer unix.Unmount(dir, 0)
+	defer fixture.Unmount(dir)
 	if _, err := os.Stat(filepath.Join(dir, "work")); err != nil {
 		return // nobody wrote
 	}

@@ -222,7 +222,7 @@ func TestTypicalNight(t *testing.T) {
 		t.Errorf("read %d sectors of %d bytes, then %d; it counted %d bytes", all, first.Used, few, second.tail.Live.Read)
 	}
 	truth := filepath.Join(t.TempDir(), "truth")
-	must(t, unix.Unmount(n.card.dir, 0)) // nothing was written since, but that
+	must(t, fixture.Unmount(n.card.dir)) // nothing was written since, but that
 	must(t, n.card.truth(t, truth)())
 	must(t, unix.Mount(n.card.root, n.card.dir, "ext4", 0, ""))
 	image := filepath.Join(t.TempDir(), "image")
@@ -240,7 +240,7 @@ func (n *nights) sameFiles(tb testing.TB, images ...string) {
 		node, dir := loop(tb, part), tb.TempDir()
 		must(tb, unix.Mount(node, dir, "ext4", unix.MS_RDONLY, ""))
 		sums[i] = fixture.Run(tb, "sh", "-c", "cd "+dir+" && find . -type f -exec sha256sum {} + | sort")
-		must(tb, unix.Unmount(dir, 0))
+		must(tb, fixture.Unmount(dir))
 	}
 	if sums[0] != sums[1] || len(sums[0]) < 1000 {
 		tb.Error("the files differ, or there are none")

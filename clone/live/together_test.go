@@ -21,7 +21,7 @@ func TestTogether(t *testing.T) {
 	if err := unix.Mount(c.disk+"p1", data, "ext4", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Unmount(data, 0) })
+	t.Cleanup(func() { fixture.Unmount(data) })
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- alternate(stop, filepath.Join(data, "log"), filepath.Join(c.dir, "log")) }()
 
@@ -79,6 +79,6 @@ func fileIn(t *testing.T, image string, p fixture.Part) []byte {
 	if err := unix.Mount(node, dir, "ext4", unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Unmount(dir, 0)
+	defer fixture.Unmount(dir)
 	return read(t, filepath.Join(dir, "log"))
 }

@@ -71,7 +71,7 @@ func TestGuestResizeRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sub := range []string{"dev", "sys", "proc", ""} {
-		if err := unix.Unmount(filepath.Join(dir, sub), 0); err != nil {
+		if err := fixture.Unmount(filepath.Join(dir, sub)); err != nil {
 			t.Fatalf("unmount %s: %v", sub, err)
 		}
 	}

@@ -60,7 +60,7 @@ func mounted(t *testing.T, args, options string) *live {
 	}
 	t.Cleanup(func() {
 		// The test's context has ended: fixture.Run would start nothing.
-		if err := umount(c.dir); err != nil {
+		if err := fixture.Unmount(c.dir); err != nil {
 			t.Error(err)
 		}
 	})
@@ -92,7 +92,7 @@ func TestKernel(t *testing.T) {
 				must(t, f.Close())
 			}
 			must(t, os.Lchown(filepath.Join(c.dir, "link"), 70_000, 80_000))
-			must(t, umount(c.dir))
+			must(t, fixture.Unmount(c.dir))
 			fixture.Run(t, "mount", "-o", "loop,ro", c.image, c.dir)
 			f, _ := open(t, c.image)
 			compareTree(t, f.Files(), c.dir)

@@ -76,7 +76,7 @@ func TestGuestReadsAndWrites(t *testing.T) {
 		if err := os.Remove(filepath.Join(dir, "overlays", "FILE10.TXT")); err != nil {
 			t.Fatal(err)
 		}
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := fixture.Unmount(dir); err != nil {
 			t.Fatal(err)
 		}
 		fixture.Run(t, "fsck.vfat", "-n", dev)
@@ -116,7 +116,7 @@ func goOn(t *testing.T, dev string, before, more map[string]string) {
 		t.Fatal(dev, err)
 	}
 	sameTree(t, tree(t, os.DirFS(dir)), want)
-	if err := syscall.Unmount(dir, 0); err != nil {
+	if err := fixture.Unmount(dir); err != nil {
 		t.Fatal(err)
 	}
 }
