@@ -2,17 +2,12 @@ package clone
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"slices"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
 )
-
-// zeroGranule is the length of the shortest run of zeros that becomes a record
-// of its own: shorter ones would cost more in small writes than they save.
-const zeroGranule = 64 << 10
 
 // Blocks is a source of used blocks: a disk that holds still, or a raw image.
 type Blocks struct {
@@ -100,7 +95,8 @@ func (b *Blocks) Open(ctx context.Context, want extent.Set) (Pass, error) {
 		return narrowPass{pass, b.used}, nil
 	}
 	todo := want.Intersect(b.used)
-	return &blockPass{r: b.r, read: extent.Masked(b.r, b.void), want: todo.Bounds(), todo: todo, used: b.used}, nil
+	in := extent.NewReader(extent.Masked(b.r, b.void), todo, readers)
+	return &blockPass{r: b.r, in: in, want: todo.Bounds(), used: b.used}, nil
 }
 
 // Close closes what NewBlocks was given, if that can be closed.
@@ -111,111 +107,43 @@ func (b *Blocks) Close() error {
 	return nil
 }
 
-// A blockPass has the next chunks read while one is being yielded.
+// A blockPass yields each chunk in runs of data and of zeros.
 type blockPass struct {
 	// config
 	r    io.ReaderAt // knows what of it could not be read
-	read io.ReaderAt // r without what is void
+	in   *extent.Reader
 	want extent.Extent
 	used extent.Set
 
 	// state
-	todo  extent.Set
-	under []*fetch // on their way, in order
-	now   *fetch   // being yielded; nil = none
-	at    int64    // the first byte of it that was not yielded yet
+	now  *extent.Chunk
+	todo extent.Set // of it
 }
 
-// A fetch is a chunk that is being read.
-type fetch struct {
-	extent.Extent
-	buf  *[extent.BufferSize]byte
-	done chan error // one
-}
-
-// Next takes one chunk after the other, and yields each in runs of data and of
-// zeros.
+// Next implements Pass.
 func (p *blockPass) Next(ctx context.Context) (extent.Record, error) {
 	if err := ctx.Err(); err != nil {
 		return extent.Record{}, err
 	}
-	if p.now == nil || p.at == p.now.End() {
+	if len(p.todo) == 0 {
 		if err := p.turn(); err != nil {
 			return extent.Record{}, err
 		}
 	}
-	data := p.now.buf[p.at-p.now.Off : p.now.Len]
-	n, zero := run(data)
-	rec := extent.Record{Extent: extent.Extent{Off: p.at, Len: int64(n)}, Data: data[:n]}
-	if zero {
-		rec.Kind, rec.Data = extent.Zero, nil
+	e := &p.todo[0]
+	rec := extent.Front(e.Off, p.now.Bytes(*e))
+	if *e = (extent.Extent{Off: rec.End(), Len: e.Len - rec.Len}); e.Len == 0 {
+		p.todo = p.todo[1:]
 	}
-	p.at += int64(n)
 	return rec, nil
 }
 
-// turn waits for the next chunk, and sends for others.
-func (p *blockPass) turn() error {
-	p.drop()
-	for len(p.under) < readers && len(p.todo) > 0 {
-		p.under = append(p.under, p.send())
-	}
-	if len(p.under) == 0 {
-		return io.EOF
-	}
-	next := p.under[0]
-	p.under = p.under[1:]
-	p.now, p.at = next, next.Off
-	if err := <-next.done; err != nil {
-		p.drop()
-		return fmt.Errorf("read %d bytes at %d: %w", next.Len, next.Off, noEOF(err))
-	}
-	return nil
-}
-
-// send begins to read the next chunk. Chunks end at multiples of the buffer's
-// size, so that all but the first and last of an extent are aligned.
-func (p *blockPass) send() *fetch {
-	next := &p.todo[0]
-	end := min(next.End(), (next.Off/extent.BufferSize+1)*extent.BufferSize)
-	f := &fetch{extent.Extent{Off: next.Off, Len: end - next.Off}, extent.Buffer(), make(chan error, 1)}
-	next.Off, next.Len = f.End(), next.Len-f.Len
-	if next.Len == 0 {
-		p.todo = p.todo[1:]
-	}
-	go func() {
-		_, err := p.read.ReadAt(f.buf[:f.Len], f.Off)
-		f.done <- err
-	}()
-	return f
-}
-
-// drop gives the chunk back that was yielded.
-func (p *blockPass) drop() {
-	if p.now != nil {
-		extent.Release(p.now.buf)
-		p.now = nil
-	}
-}
-
-// run is the length of what b begins with, and whether that is zeros.
-func run(b []byte) (n int, zero bool) {
-	zero = extent.IsZero(b[:min(zeroGranule, len(b))])
-	for n < len(b) {
-		piece := b[n:min(n+zeroGranule, len(b))]
-		if extent.IsZero(piece) != zero {
-			break
-		}
-		n += len(piece)
-	}
-	return n, zero
-}
-
-// noEOF turns an end of file where bytes were promised into an error that no
-// loop takes for the end of its work.
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
+// turn takes the next chunk. From a disk that begins to fail nothing is read but
+// what is in use: each try in vain takes it seconds.
+func (p *blockPass) turn() (err error) {
+	p.in.Exact = len(lostOf(p.r, p.want)) > 0
+	if p.now, err = p.in.Next(); err == nil {
+		p.todo = p.now.Want
 	}
 	return err
 }
@@ -226,13 +154,17 @@ func (p *blockPass) Tail() *manifest.Tail {
 
 // Close waits for what is being read.
 func (p *blockPass) Close() error {
-	p.drop()
-	for _, f := range p.under {
-		<-f.done
-		extent.Release(f.buf)
-	}
-	p.under = nil
+	p.in.Close()
 	return nil
+}
+
+// noEOF turns an end of file where bytes were promised into an error that no
+// loop takes for the end of its work.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func sortByPlace(parts []manifest.Part) {

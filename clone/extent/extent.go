@@ -83,6 +83,18 @@ func (s Set) Bounds() Extent {
 	return Extent{s[0].Off, s[len(s)-1].End() - s[0].Off}
 }
 
+// Join fills what is between two extents where that is gap bytes at most.
+func (s Set) Join(gap int64) Set {
+	var r Set
+	for _, e := range s {
+		if n := len(r); n > 0 && e.Off-r[n-1].End() <= gap {
+			e = Extent{r[n-1].End(), e.End() - r[n-1].End()}
+		}
+		r = r.Append(e)
+	}
+	return r
+}
+
 // Shift moves all extents by d bytes.
 func (s Set) Shift(d int64) Set {
 	r := make(Set, len(s))

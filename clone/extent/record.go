@@ -57,3 +57,31 @@ func IsZero(b []byte) bool {
 	}
 	return bytes.Equal(b, zeros[:len(b)])
 }
+
+// zeroRun is the length of the shortest run of zeros that becomes a record of
+// its own: shorter ones would cost more in small writes than they save.
+const zeroRun = 64 << 10
+
+// Run is the length of what b begins with, and whether that is zeros.
+func Run(b []byte) (n int, zero bool) {
+	zero = IsZero(b[:min(zeroRun, len(b))])
+	for n < len(b) {
+		piece := b[n:min(n+zeroRun, len(b))]
+		if IsZero(piece) != zero {
+			break
+		}
+		n += len(piece)
+	}
+	return n, zero
+}
+
+// Front is the record that b, which lies at off, begins with: a run of data, or
+// of zeros.
+func Front(off int64, b []byte) Record {
+	n, zero := Run(b)
+	rec := Record{Extent: Extent{Off: off, Len: int64(n)}, Data: b[:n]}
+	if zero {
+		rec.Kind, rec.Data = Zero, nil
+	}
+	return rec
+}

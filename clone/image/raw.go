@@ -117,9 +117,13 @@ func (r *Raw) produce(read extent.Set) produce {
 	if r.s != nil {
 		return r.stream(read)
 	}
+	gap := int64(extent.Gap)
+	if r.o.KeepGoing {
+		gap = 0 // a medium that fails is asked for nothing that nobody wants
+	}
 	return func(ctx context.Context, to chan<- piece) error {
-		for _, e := range read {
-			if err := r.readLocal(ctx, e, to); err != nil {
+		for _, e := range read.Join(gap) {
+			if err := r.readLocal(ctx, e, read, to); err != nil {
 				return err
 			}
 		}
@@ -130,8 +134,8 @@ func (r *Raw) produce(read extent.Set) produce {
 // holePiece is the longest piece of a hole: hashing it must not hold up a cancel.
 const holePiece = 64 << 20
 
-// readLocal sends one extent.
-func (r *Raw) readLocal(ctx context.Context, e extent.Extent, to chan<- piece) error {
+// readLocal sends one extent, of which the set is wanted.
+func (r *Raw) readLocal(ctx context.Context, e extent.Extent, want extent.Set, to chan<- piece) error {
 	for e.Len > 0 {
 		data := r.nextData(e)
 		for e.Off < data.Off {
@@ -143,9 +147,9 @@ func (r *Raw) readLocal(ctx context.Context, e extent.Extent, to chan<- piece) e
 		}
 		for data.Len > 0 {
 			p := piece{chunk(data), extent.Buffer()}
-			if _, err := io.ReadFull(io.NewSectionReader(r.read, p.Off, p.Len), p.buf[:p.Len]); err != nil {
+			if err := r.readPiece(p, want); err != nil {
 				p.release()
-				return fmt.Errorf("%s: read %d bytes at %d: %w", r.name, p.Len, p.Off, err)
+				return err
 			}
 			if err := send(ctx, to, p); err != nil {
 				return err
@@ -153,6 +157,20 @@ func (r *Raw) readLocal(ctx context.Context, e extent.Extent, to chan<- piece) e
 			data.Off, data.Len = p.End(), data.Len-p.Len
 		}
 		e = extent.Extent{Off: data.Off, Len: e.End() - data.Off}
+	}
+	return nil
+}
+
+// readPiece reads it at once. What lies between is not wanted: nothing is lost
+// where that cannot be read.
+func (r *Raw) readPiece(p piece, want extent.Set) error {
+	if extent.ReadFull(r.read, p.buf[:p.Len], p.Off) == nil {
+		return nil
+	}
+	for _, e := range want.Clip(p.Extent) {
+		if err := extent.ReadFull(r.read, p.buf[e.Off-p.Off:e.End()-p.Off], e.Off); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
 	}
 	return nil
 }

@@ -19,9 +19,6 @@ const (
 	// readers is how many reads a frozen disk gets at once: cards too are faster
 	// with some.
 	readers = 4
-	// gap is what is read along with what is wanted: one request more costs a card
-	// as much time.
-	gap = 32 << 10
 )
 
 // A piece is an extent and its bytes, in the arena.
@@ -128,11 +125,11 @@ func (a *arena) read(r io.ReaderAt, e extent.Extent, sieve *digests) error {
 		if b == nil {
 			return errFull
 		}
-		return readFull(r, b, e)
+		return extent.ReadFull(r, b, e.Off)
 	}
 	buf := extent.Buffer()
 	defer extent.Release(buf)
-	if err := readFull(r, buf[:e.Len], e); err != nil {
+	if err := extent.ReadFull(r, buf[:e.Len], e.Off); err != nil {
 		return err
 	}
 	var full error
@@ -163,7 +160,7 @@ func bridge(s extent.Set, limit int64) extent.Set {
 	for _, e := range s {
 		if n := len(out); n > 0 {
 			between := e.Off - out[n-1].End()
-			if between <= gap && between <= spare {
+			if between <= extent.Gap && between <= spare {
 				spare -= between
 				e = extent.Extent{Off: out[n-1].End(), Len: e.End() - out[n-1].End()}
 			}
@@ -171,15 +168,4 @@ func bridge(s extent.Set, limit int64) extent.Set {
 		out = out.Append(e)
 	}
 	return out
-}
-
-// readFull reads e whole.
-func readFull(r io.ReaderAt, b []byte, e extent.Extent) error {
-	if n, err := r.ReadAt(b, e.Off); int64(n) < e.Len {
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("read %d bytes at %d: %w", e.Len, e.Off, err)
-	}
-	return nil
 }

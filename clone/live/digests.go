@@ -64,7 +64,7 @@ func (d *digests) differ(ctx context.Context, r io.ReaderAt, set extent.Set) (ex
 				return nil, err
 			}
 			part := chunk(e)
-			if err := readFull(r, buf[:part.Len], part); err != nil {
+			if err := extent.ReadFull(r, buf[:part.Len], part.Off); err != nil {
 				return nil, err
 			}
 			out = out.Union(d.each(part, buf[:part.Len], func(old *uint64, sum uint64) bool { return *old != sum }))

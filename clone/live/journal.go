@@ -26,7 +26,7 @@ func (s *Source) ownJournals() error {
 			continue
 		}
 		b := make([]byte, superSize)
-		if err := readFull(s.disk, b, extent.Extent{Off: p.extent.Off + superOff, Len: superSize}); err != nil {
+		if err := extent.ReadFull(s.disk, b, p.extent.Off+superOff); err != nil {
 			return err
 		}
 		if foreignJournal(b) {

@@ -249,9 +249,10 @@ func TestOrder(t *testing.T) {
 	e := extent.Extent{Off: 0, Len: 4096}
 	p := &pass{
 		left: []piece{{e, bytes.Repeat([]byte{1}, 4096)}},
-		read: &reader{r: bytes.NewReader(bytes.Repeat([]byte{2}, 4096)), buf: extent.Buffer(), todo: extent.Of(e)},
+		read: &reader{r: bytes.NewReader(bytes.Repeat([]byte{2}, 4096))},
 		tail: &manifest.Tail{},
 	}
+	p.read.begin(extent.Of(e))
 	for want := byte(1); want <= 2; want++ {
 		if rec, err := p.Next(t.Context()); err != nil || rec.Extent != e || rec.Data[0] != want {
 			t.Errorf("got %v, %v, want the bytes %d", rec, err, want)

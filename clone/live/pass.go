@@ -53,7 +53,7 @@ func (s *Source) Open(ctx context.Context, want extent.Set) (Pass, error) {
 		return nil, err
 	}
 	p := &pass{s: s, want: want, arena: arena, frozen: s.frozen}
-	p.read = &reader{r: s.content(), sieve: s.sieve, buf: extent.Buffer()}
+	p.read = &reader{r: s.content(), sieve: s.sieve}
 	return p, p.begin(ctx)
 }
 
@@ -103,21 +103,20 @@ func (p *pass) begin(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
-	p.start(p.s.used)
+	p.start(p.s.used, same)
 	if len(same) > 0 {
-		p.same = same.Intersect(p.read.todo)
-		p.read.todo = p.read.todo.Subtract(p.same)
 		p.missing = dirty
 	}
 	p.late = dirty
 	return nil
 }
 
-// start begins a round.
-func (p *pass) start(set extent.Set) {
+// start begins a round: it reads what is not the same.
+func (p *pass) start(set, same extent.Set) {
 	set = p.whole(set)
 	p.ever = p.ever.Union(set)
-	p.read.todo = set
+	p.same = same.Intersect(set)
+	p.read.begin(set.Subtract(p.same))
 	p.started, p.count = time.Now(), p.read.count
 }
 
@@ -155,12 +154,8 @@ func (p *pass) Next(ctx context.Context) (extent.Record, error) {
 // patch yields from the arena.
 func (p *pass) patch() extent.Record {
 	x := &p.left[0]
-	n, zero := run(x.data)
-	rec := extent.Record{Extent: extent.Extent{Off: x.Off, Len: int64(n)}, Data: x.data[:n]}
-	if zero {
-		rec.Kind, rec.Data = extent.Zero, nil
-	}
-	x.Off, x.Len, x.data = x.Off+rec.Len, x.Len-rec.Len, x.data[n:]
+	rec := extent.Front(x.Off, x.data)
+	x.Off, x.Len, x.data = x.Off+rec.Len, x.Len-rec.Len, x.data[rec.Len:]
 	if len(x.data) == 0 {
 		p.left = p.left[1:]
 	}
@@ -255,7 +250,7 @@ func (p *pass) round(ctx context.Context) error {
 	}
 	p.rounds++
 	p.late = p.late.Union(dirty)
-	p.start(dirty.Union(p.missing).Subtract(p.s.void))
+	p.start(dirty.Union(p.missing).Subtract(p.s.void), nil)
 	p.missing = nil
 	return nil
 }
@@ -284,8 +279,8 @@ func (p *pass) Close() error {
 	}
 	err := errors.Join(p.s.limiter.off(), p.arena.close())
 	p.unhush()
-	extent.Release(p.read.buf)
-	p.read.buf, p.arena, p.left = nil, nil, nil
+	p.read.close()
+	p.arena, p.left = nil, nil
 	p.s.busy.Store(false)
 	return err
 }

@@ -3,55 +3,49 @@ package live
 import (
 	"context"
 	"io"
-	"math"
 	"sync"
 
 	"lifeboat/clone/extent"
 )
+
+// readings is how many chunks are read at once while the disk is in use by
+// others.
+const readings = 2
 
 // A reader yields a set's bytes as records, in runs of data and of zeros.
 type reader struct {
 	// config
 	r     io.ReaderAt
 	sieve *digests // nil: all is yielded
-	buf   *[extent.BufferSize]byte
 
 	// state
-	todo  extent.Set
-	start int64      // where the buffer begins on the disk
-	fresh extent.Set // what of the buffer was not yielded yet
-	count int64      // bytes that were yielded
-	signs extent.Set // sectors with the signature of swap
+	in    *extent.Reader // of the round
+	now   *extent.Chunk  // what records are cut from
+	fresh extent.Set     // what of it was not yielded yet
+	count int64          // bytes that were yielded
+	signs extent.Set     // sectors with the signature of swap
 }
 
-// zeroGranule is the length of the shortest run of zeros that becomes a record
-// of its own.
-const zeroGranule = 64 << 10
+// begin begins a round, behind the end of another.
+func (c *reader) begin(set extent.Set) { c.in = extent.NewReader(c.r, set, readings) }
 
 // next is the next record, or ok = false at the end. An error does not repeat
 // what was read before it.
 func (c *reader) next(ctx context.Context) (rec extent.Record, ok bool, err error) {
 	for len(c.fresh) == 0 {
-		if len(c.todo) == 0 {
-			return rec, false, nil
-		}
 		if err := ctx.Err(); err != nil {
 			return rec, false, err
 		}
-		if err := c.fill(); err != nil {
+		if err := c.fill(); err == io.EOF {
+			return rec, false, nil
+		} else if err != nil {
 			return rec, false, err
 		}
 	}
 	e := &c.fresh[0]
-	data := c.buf[e.Off-c.start : e.End()-c.start]
-	n, zero := run(data)
-	rec = extent.Record{Extent: extent.Extent{Off: e.Off, Len: int64(n)}, Data: data[:n]}
-	if zero {
-		rec.Kind, rec.Data = extent.Zero, nil
-	}
+	rec = extent.Front(e.Off, c.now.Bytes(*e))
 	c.count += rec.Len
-	*e = extent.Extent{Off: rec.End(), Len: e.Len - rec.Len}
-	if e.Len == 0 {
+	if *e = (extent.Extent{Off: rec.End(), Len: e.Len - rec.Len}); e.Len == 0 {
 		c.fresh = c.fresh[1:]
 	}
 	return rec, true, nil
@@ -59,34 +53,34 @@ func (c *reader) next(ctx context.Context) (rec extent.Record, ok bool, err erro
 
 // at is where the next record begins.
 func (c *reader) at() int64 {
-	switch {
-	case len(c.fresh) > 0:
+	if len(c.fresh) > 0 {
 		return c.fresh[0].Off
-	case len(c.todo) > 0:
-		return c.todo[0].Off
 	}
-	return math.MaxInt64
+	return c.in.Off()
 }
 
-// fill reads the next chunk.
-func (c *reader) fill() error {
-	e := chunk(c.todo[0])
-	rest := extent.Extent{Off: e.End(), Len: c.todo[0].Len - e.Len}
-	c.todo = c.todo[1:]
-	if rest.Len > 0 {
-		c.todo = append(extent.Set{rest}, c.todo...)
-	}
-	if err := readFull(c.r, c.buf[:e.Len], e); err != nil {
+// fill takes the next chunk.
+func (c *reader) fill() (err error) {
+	if c.now, err = c.in.Next(); err != nil {
 		return err
 	}
-	c.sign(e.Off, c.buf[:e.Len])
-	c.start = e.Off
-	if c.sieve != nil {
-		c.fresh = c.sieve.changed(e, c.buf[:e.Len])
-	} else {
-		c.fresh = extent.Of(e)
+	for _, e := range c.now.Want {
+		data := c.now.Bytes(e)
+		c.sign(e.Off, data)
+		if c.sieve != nil {
+			c.fresh = append(c.fresh, c.sieve.changed(e, data)...)
+		} else {
+			c.fresh = append(c.fresh, e)
+		}
 	}
 	return nil
+}
+
+// close waits for what is being read.
+func (c *reader) close() {
+	if c.in != nil {
+		c.in.Close()
+	}
 }
 
 // sign remembers the swap signatures in b, which lies at off.
@@ -94,19 +88,6 @@ func (c *reader) sign(off int64, b []byte) {
 	if found := swapSigns(off, b); len(found) > 0 {
 		c.signs = c.signs.Union(found)
 	}
-}
-
-// run is the length of what b begins with, and whether that is zeros.
-func run(b []byte) (n int, zero bool) {
-	zero = extent.IsZero(b[:min(zeroGranule, len(b))])
-	for n < len(b) {
-		piece := b[n:min(n+zeroGranule, len(b))]
-		if extent.IsZero(piece) != zero {
-			break
-		}
-		n += len(piece)
-	}
-	return n, zero
 }
 
 // ahead answers small reads from larger ones: maps are read block by block, and

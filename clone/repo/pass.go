@@ -52,11 +52,7 @@ func (p *pass) Next(ctx context.Context) (extent.Record, error) {
 	if p.now.buf != nil {
 		at := e.Off - p.now.n*p.s.index.chunk
 		data := p.now.data[at : at+min(e.Len, extent.BufferSize)]
-		n, zero := run(data)
-		rec.Len = int64(n)
-		if !zero {
-			rec.Kind, rec.Data = extent.Data, data[:n]
-		}
+		rec = extent.Front(e.Off, data)
 	}
 	e.Off, e.Len = rec.End(), e.Len-rec.Len
 	if e.Len == 0 {
@@ -137,20 +133,4 @@ func (p *pass) Close() error {
 	}
 	p.under = nil
 	return nil
-}
-
-// zeroRun is the shortest run of zeros that becomes a record of its own.
-const zeroRun = 64 << 10
-
-// run is the length of what b begins with, and whether that is zeros.
-func run(b []byte) (n int, zero bool) {
-	zero = extent.IsZero(b[:min(zeroRun, len(b))])
-	for n < len(b) {
-		piece := b[n:min(n+zeroRun, len(b))]
-		if extent.IsZero(piece) != zero {
-			break
-		}
-		n += len(piece)
-	}
-	return n, zero
 }
