@@ -8,6 +8,7 @@
 package increment
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ const Every = 7
 
 // A Snapshot is what is asked of one.
 type Snapshot interface {
+	io.ReaderAt // the disk's bytes; what was not in use is zero
 	Head() *manifest.Head
 	Used() extent.Set
 	Granule() int64                                       // bytes of a chunk
@@ -41,6 +43,7 @@ type Options struct {
 	BaseID             string   // of the series' last snapshot; "" = there is none
 	Base               Snapshot // that snapshot
 	Full               bool     // read all
+	Near               bool     // the repository's chunks are quick to read: of one with changes only those are read
 	Every              int      // read all each Nth time; 0 = Every
 	Clock              Clock
 	Logf               func(format string, args ...any)
@@ -173,7 +176,7 @@ func (r *Run) scan(ctx context.Context, l Look) error {
 	if r.was == nil {
 		return nil
 	}
-	r.same = leftOut(r.o.Base, l.Used, l.Head.Size, same)
+	r.same = r.leftOut(l.Used, l.Head.Size, same)
 	switch {
 	case len(whole) > 0 && len(same) == 0:
 		r.full = strings.Join(whole, "; ")
@@ -212,19 +215,23 @@ func (r *Run) part(ctx context.Context, l Look, p manifest.Part) (why string, sa
 	return why, s.Same, nil
 }
 
-// leftOut are the chunks in which each block in use is proven to be the same, and
-// none more or less is in use than in the base.
-func leftOut(base Snapshot, used extent.Set, size int64, same extent.Set) extent.Set {
-	was := base.Used()
+// leftOut is what need not be read: the blocks that are proven to be the same, of
+// which the base has all. Where its chunks are far, only such chunks in which no
+// block changed, came or went.
+func (r *Run) leftOut(used extent.Set, size int64, same extent.Set) extent.Set {
+	was := r.o.Base.Used()
+	if r.o.Near {
+		return used.Intersect(same).Intersect(was)
+	}
 	changed := used.Subtract(same).Union(used.Subtract(was)).Union(was.Subtract(used))
-	return used.Subtract(changed.Align(base.Granule(), size))
+	return used.Subtract(changed.Align(r.o.Base.Granule(), size))
 }
 
 // A Report is what came of it.
 type Report struct {
 	Full   string     // why all was read; "" = an increment
 	Nights int        // increments since all was read
-	Wrong  extent.Set // chunks that had changed, and would not have been read
+	Wrong  extent.Set // what had changed, and would not have been read
 }
 
 // Ended holds the snapshot that was made against what an increment would have
@@ -236,10 +243,12 @@ func (r *Run) Ended(id string, open func() (Snapshot, error), late, signs extent
 	rep := Report{Full: r.full}
 	if r.compare {
 		made, err := open()
+		if err == nil {
+			rep.Wrong, err = r.wrong(made, late)
+		}
 		if err != nil {
 			return rep, fmt.Errorf("check what an increment would have left out: %w", err)
 		}
-		rep.Wrong = r.wrong(made, late)
 	}
 	if r.is == nil {
 		return rep, nil
@@ -256,21 +265,51 @@ func (r *Run) Ended(id string, open func() (Snapshot, error), late, signs extent
 	return rep, nil
 }
 
-// wrong are the chunks that would not have been read, and did change before the
-// look: what came later would have been copied.
-func (r *Run) wrong(made Snapshot, late extent.Set) extent.Set {
+// wrong is what would not have been read, and did change before the look: what
+// came later would have been copied.
+func (r *Run) wrong(made Snapshot, late extent.Set) (extent.Set, error) {
 	size, granule := made.Head().Size, made.Granule()
-	same := leftOut(r.o.Base, made.Used(), size, r.same.Subtract(late))
+	same := r.leftOut(made.Used(), size, r.same.Subtract(late))
 	var wrong extent.Set
 	for _, e := range same.Align(granule, size) {
 		for off := e.Off; off < e.End(); off += granule {
 			chunk := extent.Extent{Off: off, Len: min(granule, size-off)}
 			was, ok := r.o.Base.ID(chunk)
 			is, ok2 := made.ID(chunk)
-			if !ok || !ok2 || was != is {
-				wrong = wrong.Append(chunk)
+			if ok && ok2 && was == is {
+				continue
+			}
+			differs, err := r.differs(made, chunk, same)
+			if err != nil {
+				return nil, err
+			}
+			wrong = wrong.Union(differs)
+		}
+	}
+	return wrong, nil
+}
+
+// tell is how exactly it is told what would have been missed, bytes.
+const tell = 4096
+
+// differs is what of a chunk that has another ID now would have been left out
+// wrongly: all of it, or what its bytes tell.
+func (r *Run) differs(made Snapshot, chunk extent.Extent, same extent.Set) (extent.Set, error) {
+	if !r.o.Near {
+		return extent.Of(chunk), nil
+	}
+	was, is := make([]byte, chunk.Len), make([]byte, chunk.Len)
+	if err := errors.Join(extent.ReadFull(r.o.Base, was, chunk.Off), extent.ReadFull(made, is, chunk.Off)); err != nil {
+		return nil, err
+	}
+	var set extent.Set
+	for _, e := range same.Clip(chunk) {
+		for off := e.Off; off < e.End(); off += tell {
+			part := extent.Extent{Off: off, Len: min(tell, e.End()-off)}
+			if a, b := part.Off-chunk.Off, part.End()-chunk.Off; !bytes.Equal(was[a:b], is[a:b]) {
+				set = set.Append(part)
 			}
 		}
 	}
-	return wrong
+	return set, nil
 }

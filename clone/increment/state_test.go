@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -98,6 +99,14 @@ type still struct {
 	head manifest.Head
 	used extent.Set
 	ids  map[int64]string
+	byte map[int64]byte // that differ
+}
+
+func (s *still) ReadAt(p []byte, off int64) (int, error) {
+	for i := range p {
+		p[i] = s.byte[off+int64(i)]
+	}
+	return len(p), nil
 }
 
 func (s *still) Head() *manifest.Head { return &s.head }
@@ -153,30 +162,45 @@ func TestEvery(t *testing.T) {
 	}
 }
 
-// TestLeftOut wants chunks of which nothing changed, nor what of them is in use.
+// TestLeftOut wants chunks of which nothing changed, nor what of them is in use;
+// of a near repository, blocks.
 func TestLeftOut(t *testing.T) {
 	t.Parallel()
 	base := &still{used: extent.Set{{Off: 0, Len: 350}, {Off: 400, Len: 50}, {Off: 500, Len: 100}}}
 	used := extent.Set{{Off: 0, Len: 350}, {Off: 400, Len: 60}, {Off: 500, Len: 90}, {Off: 600, Len: 10}}
 	same := extent.Set{{Off: 0, Len: 150}, {Off: 200, Len: 800}}
-	got := leftOut(base, used, 1000, same)
-	want := extent.Set{{Off: 0, Len: 100}, {Off: 200, Len: 150}}
-	if len(got) != len(want) || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("got %v, want %v", got, want)
+	for near, want := range map[bool]extent.Set{
+		false: {{Off: 0, Len: 100}, {Off: 200, Len: 150}},
+		true:  {{Off: 0, Len: 150}, {Off: 200, Len: 150}, {Off: 400, Len: 50}, {Off: 500, Len: 90}},
+	} {
+		r := &Run{o: Options{Base: base, Near: near}}
+		if got := r.leftOut(used, 1000, same); !slices.Equal(got, want) {
+			t.Errorf("near %v: got %v, want %v", near, got, want)
+		}
 	}
 }
 
-// TestWrong finds the chunk that changed unsuspected, and spares what was written
-// late.
+// TestWrong finds what changed unsuspected, and spares what was written late.
 func TestWrong(t *testing.T) {
 	t.Parallel()
 	all := extent.Set{{Off: 0, Len: 950}}
-	base := &still{manifest.Head{Size: 950}, all, map[int64]string{}}
-	made := &still{manifest.Head{Size: 950}, all, map[int64]string{300: "other", 500: "other", 900: "other"}}
-	r := &Run{o: Options{Base: base}, same: extent.Set{{Off: 200, Len: 750}}}
-	got := r.wrong(made, extent.Set{{Off: 510, Len: 10}})
-	if want := (extent.Set{{Off: 300, Len: 100}, {Off: 900, Len: 50}}); len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("got %v, want %v", got, want)
+	base := &still{manifest.Head{Size: 950}, all, map[int64]string{}, nil}
+	made := &still{manifest.Head{Size: 950}, all, map[int64]string{100: "other", 300: "other", 500: "other", 900: "other"},
+		map[int64]byte{150: 1, 310: 1, 515: 1, 949: 1}}
+	for near, want := range map[bool]extent.Set{
+		false: {{Off: 300, Len: 100}, {Off: 900, Len: 50}},
+		true:  {{Off: 300, Len: 100}, {Off: 900, Len: 50}},
+	} {
+		r := &Run{o: Options{Base: base, Near: near}, same: extent.Set{{Off: 200, Len: 750}}}
+		got, err := r.wrong(made, extent.Set{{Off: 510, Len: 10}})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("near %v: got %v and %v, want %v", near, got, err, want)
+		}
+	}
+	// What was not to be left out of a chunk may have changed.
+	r := &Run{o: Options{Base: base, Near: true}, same: extent.Set{{Off: 200, Len: 110}, {Off: 320, Len: 80}}}
+	if got, err := r.wrong(made, nil); err != nil || len(got) > 0 {
+		t.Errorf("got %v and %v, want nothing", got, err)
 	}
 }
 

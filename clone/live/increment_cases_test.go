@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lifeboat/clone/repo"
 	"lifeboat/internal/fixture"
 )
 
@@ -104,11 +106,19 @@ func TestChanges(t *testing.T) {
 	t.Parallel()
 	fixture.Need(t, "mkswap", "filefrag", "chattr", "debugfs", "e2label", "tune2fs", "resize2fs", "touch")
 	n := oneNight(t, 400)
-	for _, c := range changes {
+	for i, c := range changes {
 		if !c.short && !fixture.Campaign() {
 			continue
 		}
+		n.far = i%2 == 0
 		t.Run(c.name, func(t *testing.T) { c.night(t, n) })
+	}
+	if fixture.Campaign() { // the other way round, on another card
+		n = oneNight(t, 400)
+		for i, c := range changes {
+			n.far = i%2 == 1
+			t.Run("again: "+c.name, func(t *testing.T) { c.night(t, n) })
+		}
 	}
 }
 
@@ -145,7 +155,14 @@ func age() { time.Sleep(60 * time.Millisecond) }
 // of the next full read says so.
 func TestAlarm(t *testing.T) {
 	t.Parallel()
+	for far, size := range map[bool]int64{false: 4096, true: repo.MinChunk} {
+		t.Run(fmt.Sprintf("far %v", far), func(t *testing.T) { alarm(t, far, size) })
+	}
+}
+
+func alarm(t *testing.T, far bool, size int64) {
 	n := oneNight(t, 200)
+	n.far = far
 	age()
 	n.past(t, "d01/file1", 8192)
 	if got := n.save(t, options(t)); got.Full != "" {
@@ -153,8 +170,8 @@ func TestAlarm(t *testing.T) {
 	}
 	n.every = 2
 	wrong := n.backup(t)
-	if len(wrong.Wrong) != 1 || !n.card.part2.Contains(wrong.Wrong[0]) || wrong.Wrong[0].Len != 256<<10 {
-		t.Errorf("a full read found %v, want one chunk", wrong.Wrong)
+	if len(wrong.Wrong) != 1 || !n.card.part2.Contains(wrong.Wrong[0]) || wrong.Wrong[0].Len != size {
+		t.Errorf("a full read found %v, want %d bytes", wrong.Wrong, size)
 	}
 	n.every = 1000
 	if got := n.backup(t); !strings.Contains(got.Full, "found a difference") || len(got.Wrong) > 0 {

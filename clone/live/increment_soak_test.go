@@ -51,6 +51,7 @@ func TestLayouts(t *testing.T) {
 				find(t, name).act(t, n)
 			}
 			for i := range 2 {
+				n.far = i > 0
 				if got := n.backup(t); got.Full != "" {
 					t.Errorf("increment %d reads all: %s", i+1, got.Full)
 				}
@@ -102,7 +103,7 @@ func TestSoak(t *testing.T) {
 				n.card.write(t)
 			}
 			for range 4 + r.IntN(5) {
-				n.full = r.IntN(10) == 0
+				n.full, n.far = r.IntN(10) == 0, r.IntN(4) == 0
 				if got := n.backup(t); len(got.Wrong) > 0 {
 					t.Errorf("an alarm: %v", got.Wrong)
 				}

@@ -31,6 +31,7 @@ type nights struct {
 	repo   *repo.Repo
 	last   *repo.Snapshot
 	full   bool // read all
+	far    bool // as if the repository lay on a server
 	every  int
 	opened func()                  // called behind the look
 	asked  func()                  // … and behind the scan
@@ -98,7 +99,7 @@ func (n *nights) save(tb testing.TB, o live.Options) night {
 	must(tb, err)
 	defer src.Close()
 	with := increment.Options{
-		File: n.state, Repository: n.repo.ID(), Series: series, Full: n.full, Every: n.every,
+		File: n.state, Repository: n.repo.ID(), Series: series, Full: n.full, Every: n.every, Near: n.repo.Near() && !n.far,
 		Clock: increment.Clock{Proc: disk.Host().Proc}, Logf: tb.Logf,
 	}
 	if n.last != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"aead.dev/minisign"
@@ -13,6 +14,7 @@ import (
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
+	"lifeboat/internal/atomicfile"
 )
 
 // Commit implements clone.Sink. Once the record is in the store the snapshot
@@ -175,6 +177,16 @@ func (r *Repo) check(ctx context.Context, id ID) error {
 // pathed is a store whose files are files of this machine.
 type pathed interface {
 	Path(name string) (string, error)
+}
+
+// Near tells whether the chunks lie on a disk of this machine.
+func (r *Repo) Near() bool {
+	s, ok := r.s.(pathed)
+	if !ok {
+		return false
+	}
+	path, err := s.Path(configName)
+	return err == nil && !atomicfile.Shared(filepath.Dir(path))
 }
 
 // uncache makes what is read next come from the disk, as far as that can be

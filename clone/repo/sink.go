@@ -33,7 +33,10 @@ type SaveOptions struct {
 	Areas  map[string][]byte    // what the boot areas hold that the head names
 	Sign   *minisign.PrivateKey // nil = not signed
 	Verify bool                 // read back what was put
-	Meter  *progress.Meter
+	// Mend reads the chunks that are in the store already, and puts those anew that
+	// are damaged
+	Mend  bool
+	Meter *progress.Meter
 }
 
 // A Sink takes a backup into a snapshot. It is a clone.Sink and a clone.Patcher.
@@ -128,6 +131,7 @@ func (k *Sink) Start(ctx context.Context, h *manifest.Head) error {
 	if k.w, err = k.r.begin(ctx, k.rec.ID, from); err != nil {
 		return err
 	}
+	k.w.mend = k.o.Mend
 	if k.o.Base != nil {
 		if err := k.openBase(ctx); err != nil {
 			return err
@@ -302,13 +306,20 @@ func (k *Sink) unchanged(m *making, place extent.Extent) bool {
 	return true
 }
 
+// A BaseError says that bytes which are the same as in the snapshot that goes
+// before could not be had from it.
+type BaseError struct{ Err error }
+
+func (e *BaseError) Error() string { return fmt.Sprintf("the snapshot that goes before: %v", e.Err) }
+func (e *BaseError) Unwrap() error { return e.Err }
+
 // fillSame reads what is the same out of the base.
 func (k *Sink) fillSame(m *making, place extent.Extent) error {
 	old := k.r.take()
 	defer k.r.give(old)
 	b, err := k.base.chunk(k.ctx, old, m.n)
 	if err != nil {
-		return fmt.Errorf("the base: %w", err)
+		return &BaseError{err}
 	}
 	for _, e := range m.same {
 		copy(m.buf[e.Off-place.Off:e.End()-place.Off], b[e.Off-place.Off:])

@@ -21,6 +21,7 @@ type writer struct {
 	base map[ID]struct{} // chunks of the base, which the intent names
 	from string          // the base, as SERIES/ID
 	puts store.Batch     // of chunks
+	mend bool            // those that are there are read, and put anew if damaged
 
 	// state
 	lock    chan struct{}   // holds one token while somebody changes what follows
@@ -164,13 +165,13 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 		return err
 	}
 	name := w.r.chunkName(id)
-	_, err := w.r.stat(ctx, name)
-	switch {
-	case err == nil:
+	there, err := w.there(ctx, id)
+	if err != nil {
+		return err
+	}
+	if there {
 		w.found(id)
 		return nil
-	case !errors.Is(err, fs.ErrNotExist) && ignoreForbidden(err) != nil:
-		return err
 	}
 	buf := packedBuffers.Get().(*bytes.Buffer)
 	defer packedBuffers.Put(buf)
@@ -193,6 +194,24 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 	w.put, w.unnamed = append(w.put, id), append(w.unnamed, id)
 	w.grow += int64(len(packed))
 	return nil
+}
+
+// there tells whether a chunk is in the store. One that is to be mended is taken
+// out of the way.
+func (w *writer) there(ctx context.Context, id ID) (bool, error) {
+	_, err := w.r.stat(ctx, w.r.chunkName(id))
+	switch {
+	case err != nil && (errors.Is(err, fs.ErrNotExist) || ignoreForbidden(err) == nil):
+		return false, nil
+	case err != nil || !w.mend:
+		return err == nil, err
+	}
+	var damage *DamageError
+	if err := w.r.check(ctx, id); !errors.As(err, &damage) {
+		return err == nil, err
+	}
+	w.r.o.Logf("%v: it is put anew", damage)
+	return false, w.r.s.Remove(ctx, w.r.chunkName(id))
 }
 
 // flush has all chunks that were put lie in the store.

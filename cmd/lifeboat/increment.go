@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -15,12 +16,25 @@ import (
 
 // A sinceLast joins a live source to the snapshot that goes before.
 type sinceLast struct {
-	e    *env
-	run  *increment.Run
-	src  *live.Source
-	repo *repo.Repo
-	base *repo.Source // nil = none
-	made *repo.Source // nil = not opened
+	e      *env
+	run    *increment.Run
+	src    *live.Source
+	repo   *repo.Repo
+	base   *repo.Source // nil = none
+	made   *repo.Source // nil = not opened
+	damage error        // of the base: all was read; nil = there was none
+}
+
+// useless tells whether an attempt failed for a damaged base. The next one reads
+// all.
+func (s *sinceLast) useless(err error) bool {
+	var damage *repo.BaseError
+	if s == nil || s.damage != nil || errors.Is(err, context.Canceled) || !errors.As(err, &damage) {
+		return false
+	}
+	s.damage = damage
+	s.e.logf("%v: once more, and all is read", damage)
+	return true
 }
 
 // sinceLast has a live source read only what may have changed since the base. The
@@ -29,7 +43,7 @@ func (e *env) sinceLast(ctx context.Context, src *origin, r *repo.Repo, opts rep
 	s := &sinceLast{e: e, src: src.running, repo: r}
 	with := increment.Options{
 		File:       filepath.Join(e.stateDir, "increments", r.ID()+"-"+opts.Series),
-		Repository: r.ID(), Series: opts.Series, Full: o.full, Every: o.every,
+		Repository: r.ID(), Series: opts.Series, Full: o.full, Every: o.every, Near: r.Near(),
 		Clock: increment.Clock{Proc: e.sys.Proc}, Logf: e.logf,
 	}
 	if opts.Base != nil {
@@ -47,6 +61,9 @@ func (e *env) sinceLast(ctx context.Context, src *origin, r *repo.Repo, opts rep
 // ended makes up the balance. That the next backup has to read all is no error of
 // this one.
 func (s *sinceLast) ended(ctx context.Context, made *repo.Snapshot) increment.Report {
+	if s.damage != nil {
+		return increment.Report{Full: s.damage.Error()}
+	}
 	open := func() (_ increment.Snapshot, err error) {
 		s.made, err = s.repo.Source(ctx, made)
 		return s.made, err
@@ -67,8 +84,12 @@ func (s *sinceLast) close() {
 	}
 }
 
-// alarms are sentences about what an increment would have missed.
-func alarms(r increment.Report, h *manifest.Head) []string {
+// alarms are sentences about a damaged base, and about what an increment would
+// have missed.
+func (s *sinceLast) alarms(r increment.Report, h *manifest.Head) []string {
+	if s.damage != nil {
+		return []string{fmt.Sprintf("the repository is damaged (%v): this snapshot is whole, and what it has of earlier ones was mended; repo verify tells what else is hit", s.damage)}
+	}
 	if len(r.Wrong) == 0 {
 		return nil
 	}

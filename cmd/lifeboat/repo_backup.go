@@ -105,10 +105,6 @@ func (e *env) snapshot(ctx context.Context, src *origin, r *repo.Repo, o backupO
 	if err != nil {
 		return nil, err
 	}
-	sink, err := r.Save(opts)
-	if err != nil {
-		return nil, noSeries(err)
-	}
 	var since *sinceLast
 	if src.running != nil {
 		if since, err = e.sinceLast(ctx, src, r, opts, o.snapshot); err != nil {
@@ -116,17 +112,33 @@ func (e *env) snapshot(ctx context.Context, src *origin, r *repo.Repo, o backupO
 		}
 		defer since.close()
 	}
+	made, err := e.take(ctx, src, r, opts, o)
+	if since.useless(err) {
+		opts.Base, opts.Mend = nil, true
+		made, err = e.take(ctx, src, r, opts, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if since != nil {
+		report := since.ended(ctx, made.Snapshot)
+		made.increment = &report
+		made.reservations = append(made.reservations, since.alarms(report, src.head)...)
+	}
+	return made, nil
+}
+
+// take makes the snapshot.
+func (e *env) take(ctx context.Context, src *origin, r *repo.Repo, opts repo.SaveOptions, o backupOptions) (*taken, error) {
+	sink, err := r.Save(opts)
+	if err != nil {
+		return nil, noSeries(err)
+	}
 	tail, err := clone.Save(ctx, o.paced(src.Source), src.head, sink, e.meter)
 	if err != nil {
 		return nil, err
 	}
-	made := &taken{Snapshot: sink.Snapshot(), tail: tail, reservations: reservationsOf(o.noVerify, src.head, tail)}
-	if since != nil {
-		report := since.ended(ctx, made.Snapshot)
-		made.increment = &report
-		made.reservations = append(made.reservations, alarms(report, src.head)...)
-	}
-	return made, nil
+	return &taken{Snapshot: sink.Snapshot(), tail: tail, reservations: reservationsOf(o.noVerify, src.head, tail)}, nil
 }
 
 // whatSnapshot finds out whose disk it is, and which snapshot goes before.
