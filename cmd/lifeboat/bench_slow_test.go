@@ -14,14 +14,25 @@ import (
 const (
 	slowSize = 512 << 20 // bytes
 	slowRate = 15000000  // bytes a second
-	// slowLimit holds for the root group, in which the kernel's writers are.
-	slowLimit = "/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device"
+	cardRate = 40000000  // … that a card gives in reading
 )
+
+// rateOf is the file that limits reads or writes; it holds for the root group, in
+// which the kernel's writers are.
+func rateOf(what string) string { return "/sys/fs/cgroup/blkio/blkio.throttle." + what + "_bps_device" }
+
+// canLimit tells whether a disk can be made slow; if not, the rows are missing.
+func (b *bench) canLimit(rows string) bool {
+	_, err := os.Stat(rateOf("write"))
+	if err != nil {
+		b.missing = append(b.missing, rows+": this kernel has no blkio controller (cgroup v1)")
+	}
+	return err == nil
+}
 
 // slow restores to a disk whose writes are what takes time.
 func (b *bench) slow() {
-	if _, err := os.Stat(slowLimit); err != nil {
-		b.missing = append(b.missing, "a restore to a slow disk: this kernel has no blkio controller (cgroup v1)")
+	if !b.canLimit("a restore to a slow disk") {
 		return
 	}
 	b.makeTree(slowSize >> 20 * 3 / 4)
@@ -50,14 +61,20 @@ func (b *bench) loop(name string) string {
 func (b *bench) slowDisk(name string) string {
 	fixture.Need(b, "blockdev")
 	loop := b.loop(name)
+	b.limit(loop, "write", slowRate)
+	return loop
+}
+
+// limit holds the reads or the writes of a disk back.
+func (b *bench) limit(disk, what string, rate int64) {
 	var st unix.Stat_t
-	if err := unix.Stat(loop, &st); err != nil {
+	if err := unix.Stat(disk, &st); err != nil {
 		b.Fatal(err)
 	}
 	set := func(rate int64) error {
-		return os.WriteFile(slowLimit, fmt.Appendf(nil, "%d:%d %d", unix.Major(st.Rdev), unix.Minor(st.Rdev), rate), 0)
+		return os.WriteFile(rateOf(what), fmt.Appendf(nil, "%d:%d %d", unix.Major(st.Rdev), unix.Minor(st.Rdev), rate), 0)
 	}
-	if err := set(slowRate); err != nil {
+	if err := set(rate); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
@@ -65,5 +82,4 @@ func (b *bench) slowDisk(name string) string {
 			b.Error(err)
 		}
 	})
-	return loop
 }
