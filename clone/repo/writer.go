@@ -164,24 +164,15 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 	if todo, err := w.claim(ctx, id); err != nil || !todo {
 		return err
 	}
-	name := w.r.chunkName(id)
-	there, err := w.there(ctx, id)
+	there, damaged, err := w.there(ctx, id)
 	if err != nil {
 		return err
 	}
-	if there {
+	if there && !damaged {
 		w.found(id)
 		return nil
 	}
-	buf := packedBuffers.Get().(*bytes.Buffer)
-	defer packedBuffers.Put(buf)
-	buf.Reset()
-	packed, err := w.r.pack(buf.AvailableBuffer(), id, plain)
-	if err != nil {
-		return err
-	}
-	*buf = *bytes.NewBuffer(packed) // it may have grown
-	err = w.puts.Put(ctx, name, int64(len(packed)), bytes.NewReader(packed))
+	size, err := w.add(ctx, id, plain, damaged)
 	if errors.Is(err, fs.ErrExist) {
 		w.found(id)
 		return nil
@@ -191,27 +182,47 @@ func (w *writer) keep(ctx context.Context, id ID, plain []byte) error {
 	}
 	w.lock <- struct{}{}
 	defer func() { <-w.lock }()
-	w.put, w.unnamed = append(w.put, id), append(w.unnamed, id)
-	w.grow += int64(len(packed))
+	w.note(id, there)
+	w.put = append(w.put, id)
+	w.grow += size
 	return nil
 }
 
-// there tells whether a chunk is in the store. One that is to be mended is taken
-// out of the way.
-func (w *writer) there(ctx context.Context, id ID) (bool, error) {
-	_, err := w.r.stat(ctx, w.r.chunkName(id))
-	switch {
-	case err != nil && (errors.Is(err, fs.ErrNotExist) || ignoreForbidden(err) == nil):
-		return false, nil
-	case err != nil || !w.mend:
-		return err == nil, err
+// add puts a chunk, also in the place of a damaged one, and returns how many bytes
+// its file has.
+func (w *writer) add(ctx context.Context, id ID, plain []byte, replace bool) (int64, error) {
+	buf := packedBuffers.Get().(*bytes.Buffer)
+	defer packedBuffers.Put(buf)
+	buf.Reset()
+	packed, err := w.r.pack(buf.AvailableBuffer(), id, plain)
+	if err != nil {
+		return 0, err
+	}
+	*buf = *bytes.NewBuffer(packed) // it may have grown
+	put := w.puts.Put
+	if replace {
+		put = w.r.s.Put
+	}
+	size := int64(len(packed))
+	return size, put(ctx, w.r.chunkName(id), size, bytes.NewReader(packed))
+}
+
+// there tells whether a chunk is in the store, and, where that is to be mended,
+// whether it is damaged.
+func (w *writer) there(ctx context.Context, id ID) (there, damaged bool, err error) {
+	_, err = w.r.stat(ctx, w.r.chunkName(id))
+	if errors.Is(err, fs.ErrNotExist) || err != nil && ignoreForbidden(err) == nil {
+		return false, false, nil
+	}
+	if err != nil || !w.mend {
+		return true, false, err
 	}
 	var damage *DamageError
-	if err := w.r.check(ctx, id); !errors.As(err, &damage) {
-		return err == nil, err
+	if err = w.r.check(ctx, id); errors.As(err, &damage) {
+		w.r.o.Logf("%v: it is put anew", damage)
+		return true, true, nil
 	}
-	w.r.o.Logf("%v: it is put anew", damage)
-	return false, w.r.s.Remove(ctx, w.r.chunkName(id))
+	return true, false, err
 }
 
 // flush has all chunks that were put lie in the store.
@@ -226,8 +237,14 @@ func (w *writer) flush(ctx context.Context) error {
 func (w *writer) found(id ID) {
 	w.lock <- struct{}{}
 	defer func() { <-w.lock }()
+	w.note(id, true)
+}
+
+// note has a chunk named by the next intent. One that was there may be about to be
+// removed. The caller holds the lock.
+func (w *writer) note(id ID, there bool) {
 	w.unnamed = append(w.unnamed, id)
-	if _, risky := w.risk[id]; risky || w.all {
+	if _, risky := w.risk[id]; there && (risky || w.all) {
 		w.kept = append(w.kept, id)
 	}
 }
