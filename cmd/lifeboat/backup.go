@@ -111,7 +111,7 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 		return backupToRepo(ctx, e, o)
 	}
 	if o.snapshot != (snapshotOptions{every: o.snapshot.every}) {
-		return usage("--name, --series, --sign, --full and --full-every are for a repository, and %s is none", shown(o.to))
+		return usage("--name, --series, --sign, --full, --full-every and --mend are for a repository, and %s is none", shown(o.to))
 	}
 	if o.from != "/" && (o.with != "" || o.second != "") {
 		if o.with == "" {

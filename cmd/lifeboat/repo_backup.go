@@ -30,6 +30,7 @@ type snapshotOptions struct {
 	kind               string // the schedule that it is of
 	full               bool   // read all, also what cannot have changed
 	every              int    // do so each Nth time; 0 = as package increment has it
+	mend               bool   // read all, and put damaged chunks anew
 
 	id   string    // where another snapshot names it; "" = made when it is saved
 	time time.Time // of both of a pair; zero = when it is saved
@@ -43,6 +44,7 @@ func (o *snapshotOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.sign, "sign", "", "repository: sign the snapshot with this minisign `KEY` file")
 	f.BoolVar(&o.full, "full", false, "repository, running system: read all, also what cannot have changed, and check that")
 	f.IntVar(&o.every, "full-every", increment.Every, "repository, running system: do so each `N`th time")
+	f.BoolVar(&o.mend, "mend", false, "repository: read all, and put what is damaged there anew, as far as the disk still has it")
 }
 
 // backupToRepo saves a disk as a snapshot.
@@ -164,7 +166,7 @@ func (e *env) whatSnapshot(ctx context.Context, src *origin, r *repo.Repo, o bac
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		e.logf("%v", err) // a damaged one must not stop new ones
 	}
-	if len(before) > 0 {
+	if opts.Mend = o.snapshot.mend; len(before) > 0 && !opts.Mend {
 		opts.Base = before[len(before)-1]
 	}
 	return opts, nil

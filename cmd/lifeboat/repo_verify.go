@@ -20,7 +20,8 @@ func newRepoVerify(e *env) *cobra.Command {
 		Short: "Read a repository and hold it against its digests",
 		Long: `Reads each snapshot's record, index and manifest, and all chunks that they need, or
 with --sample a part of them, another one each time. What is wrong is named, with
-a snapshot that needs it (exit code 6).`,
+a snapshot that needs it (exit code 6). backup --mend puts damaged and missing
+chunks anew that its disk still has.`,
 		Args: args(1, 1),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			fraction, err := parseSample(sample)
