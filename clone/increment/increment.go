@@ -4,7 +4,8 @@
 // the rules as prose.
 //
 // It stands between a live source, which asks it, and a repository, which has
-// the earlier snapshot; it knows neither, and reads no content of files.
+// the earlier snapshot; it knows neither, and reads no content of files but that of
+// two snapshots which it checks itself by.
 package increment
 
 import (
