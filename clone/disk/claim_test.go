@@ -30,7 +30,7 @@ func refused(t *testing.T, f disk.Facts, consent disk.Consent, from ...disk.Fact
 
 func TestConsent(t *testing.T) {
 	t.Parallel()
-	f := look(t, loop(t, image(t, 1<<20)))
+	f := look(t, fixture.Loop(t, image(t, 1<<20)))
 	for name, consent := range map[string]disk.Consent{
 		"nobody asked":   nil,
 		"the wrong word": disk.Say("yes"),
@@ -67,7 +67,7 @@ func TestNoWordIsNoConsent(t *testing.T) {
 
 func TestClaimRefusesWhatChanged(t *testing.T) {
 	t.Parallel()
-	node := loop(t, image(t, 1<<20))
+	node := fixture.Loop(t, image(t, 1<<20))
 	shown := look(t, node)
 	yes := disk.Say(shown.Word)
 	for name, change := range map[string]func(f *disk.Facts){
@@ -108,7 +108,7 @@ func TestClaimRefusesInUse(t *testing.T) {
 		t.Parallel()
 		file := image(t, 8<<20)
 		fixture.Run(t, "mke2fs", "-q", "-F", file)
-		node, dir := loop(t, file), t.TempDir()
+		node, dir := fixture.Loop(t, file), t.TempDir()
 		if err := unix.Mount(node, dir, "ext4", 0, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -120,20 +120,20 @@ func TestClaimRefusesInUse(t *testing.T) {
 	})
 	t.Run("claimed already", func(t *testing.T) {
 		t.Parallel()
-		node := loop(t, image(t, 1<<20))
+		node := fixture.Loop(t, image(t, 1<<20))
 		claim(t, node)
 		f := look(t, node)
 		inUse(t, refused(t, f, disk.Say(f.Word)), "held by another program")
 	})
 	t.Run("the source", func(t *testing.T) {
 		t.Parallel()
-		f := look(t, loop(t, image(t, 1<<20)))
+		f := look(t, fixture.Loop(t, image(t, 1<<20)))
 		inUse(t, refused(t, f, disk.Say(f.Word), f), "read from")
 	})
 	t.Run("a file under a loop device", func(t *testing.T) {
 		t.Parallel()
 		file := image(t, 1<<20)
-		node := loop(t, file)
+		node := fixture.Loop(t, file)
 		inUse(t, refused(t, look(t, file), nil), "lies under the loop device "+node)
 	})
 	t.Run("a file claimed already", func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestClaimRefusesInUse(t *testing.T) {
 
 func TestClaimReadOnly(t *testing.T) {
 	t.Parallel()
-	f := look(t, loop(t, image(t, 1<<20), "-r"))
+	f := look(t, fixture.Loop(t, image(t, 1<<20), "-r"))
 	var ro *disk.ReadOnlyError
 	if err := refused(t, f, disk.Say(f.Word)); !errors.As(err, &ro) {
 		t.Errorf("got %v, want read-only", err)

@@ -17,7 +17,7 @@ func growable(t *testing.T) (path, file string, g disk.Growth) {
 	t.Helper()
 	file = image(t, 64<<20)
 	script(t, file, "label: dos\nlabel-id: 0xcafe0009\nstart=4M,size=8M,type=c\nstart=12M,size=20M,type=83\n")
-	path = loop(t, file)
+	path = fixture.Loop(t, file)
 	tg := claim(t, path)
 	parts := []disk.Partition{{Num: 1, Extent: extent.Extent{Off: 4 << 20, Len: 8 << 20}}, {Num: 2, Extent: extent.Extent{Off: 12 << 20, Len: 20 << 20}}}
 	if err := errors.Join(tg.Reread(t.Context(), parts), tg.Close()); err != nil {

@@ -309,7 +309,7 @@ func TestGuestWriteError(t *testing.T) {
 	if f := look(t, under); len(f.Users) != 1 || !strings.Contains(f.Users[0].How, "(flaky)") {
 		t.Errorf("a disk under a mapping: users are %v", f.Users)
 	}
-	tg := claim(t, loop(t, "/dev/dm-0", "--direct-io=on"))
+	tg := claim(t, fixture.Loop(t, "/dev/dm-0", "--direct-io=on"))
 	n, err := tg.WriteAt(extent.Buffer()[:], 2<<20-512<<10)
 	var werr *disk.WriteError
 	if want := (extent.Extent{Off: 4096 * 512, Len: 24 * 512}); n != 512<<10 || !errors.As(err, &werr) || werr.Extent != want {
@@ -318,7 +318,7 @@ func TestGuestWriteError(t *testing.T) {
 	if err := tg.Close(); err != nil {
 		t.Error(err)
 	}
-	detach(t, tg.Path())
+	fixture.Detach(t, tg.Path())
 }
 
 // TestGuestReplug: the same disk in the same place is another one once it was

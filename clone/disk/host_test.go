@@ -1,14 +1,12 @@
 package disk_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"lifeboat/clone/disk"
-	"lifeboat/internal/fixture"
 )
 
 // image makes a sparse file of size bytes.
@@ -24,26 +22,6 @@ func image(tb testing.TB, size int64) string {
 		tb.Fatal(err)
 	}
 	return path
-}
-
-// loop lays a loop device with a number of its own over a file.
-func loop(tb testing.TB, file string, opts ...string) string {
-	tb.Helper()
-	fixture.Root(tb)
-	fixture.Need(tb, "losetup")
-	var node string
-	for try := 0; ; try++ {
-		node = fmt.Sprintf("/dev/loop%d", 1000+rand.IntN(1<<18))
-		out, code := fixture.Try(tb, "losetup", append(opts, node, file)...)
-		if code == 0 {
-			break
-		}
-		if try == 5 {
-			tb.Fatalf("losetup %s: %s", node, out)
-		}
-	}
-	tb.Cleanup(func() { detach(tb, node) })
-	return node
 }
 
 func look(tb testing.TB, path string) disk.Facts {

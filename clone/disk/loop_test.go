@@ -71,7 +71,7 @@ func program(t *testing.T, w *disk.Window, name string, args ...string) string {
 // TestDeviceMounted mounts a device, and closes it as flows must: after. No test
 // runs beside it: what that starts would hold the disk for an instant, too.
 func TestDeviceMounted(t *testing.T) {
-	tg := claim(t, loop(t, image(t, 16<<20)))
+	tg := claim(t, fixture.Loop(t, image(t, 16<<20)))
 	w := tg.Window(extent.Extent{Off: 1 << 20, Len: 8 << 20})
 	program(t, w, "mke2fs", "-q", "-F")
 	d, err := w.Device(t.Context())
@@ -121,7 +121,7 @@ func TestDeviceWithoutRights(t *testing.T) {
 // parts, and only what differs.
 func TestRereadTellsParts(t *testing.T) {
 	t.Parallel()
-	path := loop(t, image(t, 16<<20))
+	path := fixture.Loop(t, image(t, 16<<20))
 	tg := claim(t, path)
 	mib := func(num int, off, size int64) disk.Partition {
 		return disk.Partition{Num: num, Extent: extent.Extent{Off: off << 20, Len: size << 20}}

@@ -27,7 +27,7 @@ func onEach(t *testing.T, size int64, test func(t *testing.T, path, file string)
 		t.Run("disk "+sector, func(t *testing.T) {
 			t.Parallel()
 			file := image(t, size)
-			test(t, loop(t, file, "-b", sector), file)
+			test(t, fixture.Loop(t, file, "-b", sector), file)
 		})
 	}
 }
@@ -108,7 +108,7 @@ func anywhere(r *rand.Rand, size int64) (off, n int64) {
 func TestConcurrentNeighbours(t *testing.T) {
 	t.Parallel()
 	const size, page, cut = 4 << 20, 4096, 1024
-	tg := claim(t, loop(t, image(t, size)))
+	tg := claim(t, fixture.Loop(t, image(t, size)))
 	want := noise(size, 3)
 	var wg sync.WaitGroup
 	write := func(part extent.Extent) {
@@ -224,7 +224,7 @@ func TestWriteErrorOfAFullStore(t *testing.T) {
 	if err := os.Truncate(dir+"/store", 4<<20); err != nil {
 		t.Fatal(err)
 	}
-	tg := claim(t, loop(t, dir+"/store"))
+	tg := claim(t, fixture.Loop(t, dir+"/store"))
 	for off := int64(0); off < 4*fullStore; off += fullPiece {
 		n, err := tg.WriteAt(noise(fullPiece, uint64(off)), off)
 		if off < fullStore {

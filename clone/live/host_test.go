@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -99,7 +98,7 @@ func newCard(tb testing.TB, mkfs ...string) *card {
 		tb.Fatal(err)
 	}
 	fixture.Run(tb, "sh", "-c", "sfdisk -q "+file+" <"+script)
-	c.disk = loop(tb, file)
+	c.disk = fixture.Loop(tb, file)
 	c.addPart(tb, 1, c.part1)
 	c.addPart(tb, 2, c.part2)
 	c.root = c.disk + "p2"
@@ -107,38 +106,6 @@ func newCard(tb testing.TB, mkfs ...string) *card {
 	fixture.Run(tb, "mke2fs", append(append([]string{"-q", "-F", "-t", "ext4"}, mkfs...), c.root)...)
 	c.mount(tb, "")
 	return c
-}
-
-// loop attaches a file to a loop device with a number of its own: the next free
-// one may be taken by somebody else.
-func loop(tb testing.TB, file string) string {
-	tb.Helper()
-	for try := 0; ; try++ {
-		node := fmt.Sprintf("/dev/loop%d", 300000+rand.IntN(1<<18))
-		out, code := fixture.Try(tb, "losetup", node, file)
-		if code == 0 {
-			tb.Cleanup(func() { detach(tb, node) })
-			return node
-		}
-		if try == 5 {
-			tb.Fatalf("losetup %s: %s", node, out)
-		}
-	}
-}
-
-func detach(tb testing.TB, node string) {
-	if out, err := exec.Command("losetup", "-d", node).CombinedOutput(); err != nil {
-		tb.Errorf("losetup -d %s: %v: %s", node, err, out)
-	}
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		tb.Error(err)
-		return
-	}
-	defer control.Close()
-	var num int
-	fmt.Sscanf(node, "/dev/loop%d", &num)
-	unix.IoctlSetInt(int(control.Fd()), unix.LOOP_CTL_REMOVE, num)
 }
 
 func (c *card) addPart(tb testing.TB, num int, e extent.Extent) {

@@ -208,7 +208,7 @@ func innerBefore(tb testing.TB, n *nights) {
 	must(tb, os.WriteFile(n.path("inner"), make([]byte, 16<<20), 0o600))
 	fixture.Run(tb, "mke2fs", "-q", "-F", "-t", "ext4", n.path("inner"))
 	n.inner = tb.TempDir()
-	must(tb, unix.Mount(loop(tb, n.path("inner")), n.inner, "ext4", 0, ""))
+	must(tb, unix.Mount(fixture.Loop(tb, n.path("inner")), n.inner, "ext4", 0, ""))
 	inner := n.inner
 	tb.Cleanup(func() { fixture.Unmount(inner) })
 	must(tb, os.WriteFile(filepath.Join(n.inner, "x"), noise(20000), 0o600))

@@ -130,7 +130,7 @@ func (c *card) check(tb testing.TB, image string) {
 	if out, code := fixture.Try(tb, "e2fsck", "-fn", part); code != 0 {
 		tb.Errorf("e2fsck -fn: exit code %d\n%s", code, out)
 	}
-	node, dir := loop(tb, part), tb.TempDir()
+	node, dir := fixture.Loop(tb, part), tb.TempDir()
 	if err := unix.Mount(node, dir, "ext4", unix.MS_RDONLY, ""); err != nil {
 		tb.Errorf("mount the image: %v", err)
 		return

@@ -238,7 +238,7 @@ func (n *nights) sameFiles(tb testing.TB, images ...string) {
 	var sums [2]string
 	for i, image := range images {
 		part := fixture.Cut(tb, image, fixture.Part{Num: 2, Off: n.card.part2.Off, Size: n.card.part2.Len})
-		node, dir := loop(tb, part), tb.TempDir()
+		node, dir := fixture.Loop(tb, part), tb.TempDir()
 		must(tb, unix.Mount(node, dir, "ext4", unix.MS_RDONLY, ""))
 		sums[i] = fixture.Run(tb, "sh", "-c", "cd "+dir+" && find . -type f -exec sha256sum {} + | sort")
 		must(tb, fixture.Unmount(dir))

@@ -35,7 +35,7 @@ func TestDestination(t *testing.T) {
 	inner := filepath.Join(c.dir, "inner.img")
 	fixture.Run(t, "truncate", "-s", "8M", inner)
 	fixture.Run(t, "mke2fs", "-q", "-F", "-t", "ext4", inner)
-	node, inside := loop(t, inner), t.TempDir()
+	node, inside := fixture.Loop(t, inner), t.TempDir()
 	if err := unix.Mount(node, inside, "ext4", 0, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func fileIn(t *testing.T, image string, p fixture.Part) []byte {
 	t.Helper()
 	part := fixture.Cut(t, image, p)
 	fixture.Run(t, "e2fsck", "-fn", part)
-	node, dir := loop(t, part), t.TempDir()
+	node, dir := fixture.Loop(t, part), t.TempDir()
 	if err := unix.Mount(node, dir, "ext4", unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}

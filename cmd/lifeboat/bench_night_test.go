@@ -65,7 +65,7 @@ func (b *bench) system(mib int) (part, disk string) {
 	size := mib * 3 / 2
 	b.run(fmt.Sprintf("truncate -s %dM night.img && printf '4M,,83\n' | sfdisk -q night.img && "+
 		"mke2fs -q -t ext4 -d tree -E offset=4194304 night.img %dK && rm -r tree && mkdir root", size, (size-4)<<10))
-	disk = b.loop("night.img")
+	disk = fixture.Loop(b, filepath.Join(b.dir, "night.img"))
 	part = disk + "p1"
 	b.run(fmt.Sprintf("addpart %s 1 8192 %d", disk, (size-4)<<11))
 	b.undo("delpart", disk, "1")

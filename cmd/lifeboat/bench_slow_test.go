@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -49,18 +49,10 @@ func (b *bench) slow() {
 	b.compare("restore to a disk of 15 MB/s that holds 95 % already", ours, blank)
 }
 
-// loop is a loop device over a file.
-func (b *bench) loop(name string) string {
-	fixture.Need(b, "losetup")
-	loop := strings.TrimSpace(b.run("losetup --show -f " + name))
-	b.undo("losetup", "-d", loop)
-	return loop
-}
-
 // slowDisk is a loop device over a file, whose writes are held back.
 func (b *bench) slowDisk(name string) string {
 	fixture.Need(b, "blockdev")
-	loop := b.loop(name)
+	loop := fixture.Loop(b, filepath.Join(b.dir, name))
 	b.limit(loop, "write", slowRate)
 	return loop
 }
