@@ -22,8 +22,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata/script")
 
-// TestMain lets the test binary be the tool: scripts start it as lifeboat.
+// TestMain lets the test binary be the tool: scripts start it as lifeboat, and
+// backups within this process as their watchdog.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == watchdogCommand {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"lifeboat": main})
 }
 
