@@ -158,15 +158,6 @@ func (p *blockPass) Close() error {
 	return nil
 }
 
-// noEOF turns an end of file where bytes were promised into an error that no
-// loop takes for the end of its work.
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
 func sortByPlace(parts []manifest.Part) {
 	slices.SortFunc(parts, func(a, b manifest.Part) int {
 		if a.Extent.Off < b.Extent.Off {

@@ -3,7 +3,6 @@ package clone
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 
 	"lifeboat/clone/extent"
@@ -118,8 +117,8 @@ func (c *comparing) compare(e extent.Extent, want []byte) error {
 	buf := extent.Buffer()
 	defer extent.Release(buf)
 	have := buf[:e.Len]
-	if _, err := c.r.ReadAt(have, e.Off); err != nil {
-		return fmt.Errorf("read %d bytes at %d: %w", e.Len, e.Off, noEOF(err))
+	if err := extent.ReadFull(c.r, have, e.Off); err != nil {
+		return err
 	}
 	for n := 0; n < len(have); n += compareGranule {
 		end := min(n+compareGranule, len(have))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"golang.org/x/sync/errgroup"
 
@@ -114,12 +115,21 @@ func (f *filler) rightChunk(ctx context.Context, buf *[extent.BufferSize]byte, p
 func eachChunk(s extent.Set, do func(extent.Extent) error) error {
 	for _, e := range s {
 		for e.Len > 0 {
-			end := min(e.End(), (e.Off/extent.BufferSize+1)*extent.BufferSize)
-			if err := do(extent.Extent{Off: e.Off, Len: end - e.Off}); err != nil {
+			piece := e.Piece()
+			if err := do(piece); err != nil {
 				return err
 			}
-			e = extent.Extent{Off: end, Len: e.End() - end}
+			e = extent.Extent{Off: piece.End(), Len: e.Len - piece.Len}
 		}
 	}
 	return nil
+}
+
+// noEOF turns an end of file where bytes were promised into an error that no
+// loop takes for the end of its work.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -72,36 +72,36 @@ func (r *Reader) Off() int64 {
 	return math.MaxInt64
 }
 
-// send begins to read the next chunk. Chunks end at multiples of the buffer's
-// size, so that all but the first and last of an extent are aligned.
+// send begins to read the next chunk.
 func (r *Reader) send() *Chunk {
 	c := &Chunk{Extent: Extent{Off: r.todo[0].Off}, buf: Buffer(), done: make(chan error, 1)}
-	limit, gap := (c.Off/BufferSize+1)*BufferSize, int64(Gap)
+	room, gap := Extent{Off: c.Off, Len: BufferSize}.Piece(), int64(Gap)
 	if r.Exact {
 		gap = 0
 	}
-	for len(r.todo) > 0 && r.todo[0].Off < limit && r.todo[0].Off-c.End() <= gap {
+	for len(r.todo) > 0 && r.todo[0].Off < room.End() && r.todo[0].Off-c.End() <= gap {
 		next := &r.todo[0]
-		e := Extent{Off: next.Off, Len: min(next.End(), limit) - next.Off}
+		e := next.Piece()
 		c.Want, c.Len = append(c.Want, e), e.End()-c.Off
 		next.Off, next.Len = e.End(), next.Len-e.Len
 		if next.Len == 0 {
 			r.todo = r.todo[1:]
 		}
 	}
-	go func() { c.done <- c.read(r.r) }()
+	go func() { c.done <- ReadWanted(r.r, c.Bytes(c.Extent), c.Off, c.Want) }()
 	return c
 }
 
-// read reads a chunk at once. What lies between is not wanted: nothing is lost
-// where that cannot be read.
-func (c *Chunk) read(r io.ReaderAt) error {
-	err := ReadFull(r, c.Bytes(c.Extent), c.Off)
-	if err == nil || len(c.Want) == 1 {
+// ReadWanted fills b from off at once, and where that fails what of it is wanted:
+// nothing is lost where the rest cannot be read.
+func ReadWanted(r io.ReaderAt, b []byte, off int64, want Set) error {
+	all := Extent{Off: off, Len: int64(len(b))}
+	err := ReadFull(r, b, off)
+	if want = want.Clip(all); err == nil || len(want) == 1 && want[0] == all {
 		return err
 	}
-	for _, e := range c.Want {
-		if err := ReadFull(r, c.Bytes(e), e.Off); err != nil {
+	for _, e := range want {
+		if err := ReadFull(r, b[e.Off-off:e.End()-off], e.Off); err != nil {
 			return err
 		}
 	}

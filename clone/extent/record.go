@@ -29,6 +29,13 @@ type Record struct {
 // of cards and disks, small enough for a board with 256 MiB.
 const BufferSize = 1 << 20
 
+// Piece is what one buffer takes of the front of e. It ends at a multiple of the
+// buffer's size, so that all but the first and last piece of an extent are aligned.
+func (e Extent) Piece() Extent {
+	end := min(e.End(), (e.Off/BufferSize+1)*BufferSize)
+	return Extent{Off: e.Off, Len: end - e.Off}
+}
+
 // bufferAlign suits O_DIRECT on each disk with sectors up to 4096 bytes.
 const bufferAlign = 4096
 

@@ -55,7 +55,7 @@ func newDevice(o Options, room int64) *device {
 // showSource makes the device show the source's blocks.
 func (d *device) showSource() error {
 	d.table.set(0, d.blocks, original)
-	return readFull(d.from, d.head, d.headBlock*d.block)
+	return extent.ReadFull(d.from, d.head, d.headBlock*d.block)
 }
 
 // point puts n blocks from v on in the place to, and lets go of where they were.
@@ -216,7 +216,7 @@ func (d *device) fetch(to place, b []byte) error {
 	case original:
 		r = d.from
 	}
-	return readFull(r, b, to.num()*d.block)
+	return extent.ReadFull(r, b, to.num()*d.block)
 }
 
 // homeless are the pieces of set that must be moved or written yet: not at home
@@ -244,16 +244,4 @@ func (d *device) eachBlock(set extent.Set, do func(run)) {
 			return nil
 		})
 	}
-}
-
-// readFull fills p from off; an early end is an error.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("read %d bytes at %d: %w", len(p), off, err)
 }

@@ -77,7 +77,7 @@ func (p *Parker) carry(ctx context.Context, tried io.ReaderAt) (err error) {
 		for off, end := r.at*d.block, r.end()*d.block; off < end && err == nil; {
 			b := buf[:min(extent.BufferSize, end-off)]
 			if err = ctx.Err(); err == nil {
-				err = readFull(tried, b, off)
+				err = extent.ReadFull(tried, b, off)
 			}
 			if err == nil {
 				err = d.write(off/d.block, b, &d.stats.Meta)

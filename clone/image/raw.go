@@ -146,10 +146,10 @@ func (r *Raw) readLocal(ctx context.Context, e extent.Extent, want extent.Set, t
 			e.Off, e.Len = hole.End(), e.Len-hole.Len
 		}
 		for data.Len > 0 {
-			p := piece{chunk(data), extent.Buffer()}
-			if err := r.readPiece(p, want); err != nil {
+			p := piece{data.Piece(), extent.Buffer()}
+			if err := extent.ReadWanted(r.read, p.buf[:p.Len], p.Off, want); err != nil {
 				p.release()
-				return err
+				return fmt.Errorf("%s: %w", r.name, err)
 			}
 			if err := send(ctx, to, p); err != nil {
 				return err
@@ -157,20 +157,6 @@ func (r *Raw) readLocal(ctx context.Context, e extent.Extent, want extent.Set, t
 			data.Off, data.Len = p.End(), data.Len-p.Len
 		}
 		e = extent.Extent{Off: data.Off, Len: e.End() - data.Off}
-	}
-	return nil
-}
-
-// readPiece reads it at once. What lies between is not wanted: nothing is lost
-// where that cannot be read.
-func (r *Raw) readPiece(p piece, want extent.Set) error {
-	if extent.ReadFull(r.read, p.buf[:p.Len], p.Off) == nil {
-		return nil
-	}
-	for _, e := range want.Clip(p.Extent) {
-		if err := extent.ReadFull(r.read, p.buf[e.Off-p.Off:e.End()-p.Off], e.Off); err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
-		}
 	}
 	return nil
 }
@@ -188,12 +174,6 @@ func (r *Raw) nextData(e extent.Extent) extent.Extent {
 	}
 	data, hole = min(data, e.End()), min(hole, e.End())
 	return extent.Extent{Off: data, Len: hole - data}
-}
-
-// chunk is the first of e's pieces: they end at multiples of the buffer's size.
-func chunk(e extent.Extent) extent.Extent {
-	end := e.Off/extent.BufferSize*extent.BufferSize + extent.BufferSize
-	return e.Intersect(extent.Extent{Off: e.Off, Len: end - e.Off})
 }
 
 // worthAJump is how far a stream reads on over what nobody wants, rather than
@@ -225,7 +205,7 @@ func (r *Raw) stream(read extent.Set) produce {
 				return err
 			}
 			for at = e.Off; at < e.End(); {
-				p := piece{chunk(extent.Extent{Off: at, Len: e.End() - at}), extent.Buffer()}
+				p := piece{extent.Extent{Off: at, Len: e.End() - at}.Piece(), extent.Buffer()}
 				if _, err := io.ReadFull(body, p.buf[:p.Len]); err != nil {
 					p.release()
 					return err

@@ -97,7 +97,7 @@ func (k *spoolSink) copy(ctx context.Context, e extent.Extent) error {
 	buf := extent.Buffer()
 	defer extent.Release(buf)
 	for e.Len > 0 {
-		part := chunk(e)
+		part := e.Piece()
 		if _, err := io.ReadFull(io.NewSectionReader(k.file, part.Off, part.Len), buf[:part.Len]); err != nil {
 			return fmt.Errorf("spool of %s: read at %d: %w", k.path, part.Off, err)
 		}

@@ -91,7 +91,7 @@ func (a *arena) capture(ctx context.Context, r io.ReaderAt, want extent.Set, sie
 		defer close(todo)
 		for _, e := range want {
 			for e.Len > 0 {
-				part := chunk(e)
+				part := e.Piece()
 				select {
 				case todo <- part:
 				case <-ctx.Done():
@@ -146,26 +146,10 @@ func (a *arena) read(r io.ReaderAt, e extent.Extent, sieve *digests) error {
 	return full
 }
 
-// chunk is the first piece of e that one buffer takes. Chunks end at multiples
-// of the buffer's size.
-func chunk(e extent.Extent) extent.Extent {
-	end := min(e.End(), (e.Off/extent.BufferSize+1)*extent.BufferSize)
-	return extent.Extent{Off: e.Off, Len: end - e.Off}
-}
-
-// bridge joins what lies close together, as long as the whole stays below limit.
+// bridge joins what lies close together, if the whole stays below limit.
 func bridge(s extent.Set, limit int64) extent.Set {
-	spare := limit - s.Bytes()
-	var out extent.Set
-	for _, e := range s {
-		if n := len(out); n > 0 {
-			between := e.Off - out[n-1].End()
-			if between <= extent.Gap && between <= spare {
-				spare -= between
-				e = extent.Extent{Off: out[n-1].End(), Len: e.End() - out[n-1].End()}
-			}
-		}
-		out = out.Append(e)
+	if joined := s.Join(extent.Gap); joined.Bytes() <= limit {
+		return joined
 	}
-	return out
+	return s
 }

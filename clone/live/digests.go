@@ -63,7 +63,7 @@ func (d *digests) differ(ctx context.Context, r io.ReaderAt, set extent.Set) (ex
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			part := chunk(e)
+			part := e.Piece()
 			if err := extent.ReadFull(r, buf[:part.Len], part.Off); err != nil {
 				return nil, err
 			}
