@@ -23,11 +23,15 @@ type Blocks struct {
 // know. So much a hostile block can cost at most, where it is more than the limit.
 const blockWindow = 8 << 20
 
+// blockLevel takes two thirds of the default's time, and at most 4 % more room
+// (docs/REPOSITORY.md, section 2). Nights are mostly packing, on slow CPUs.
+const blockLevel = zstd.SpeedFastest
+
 // NewBlocks makes the packer of blocks that have at most limit bytes. Workers
 // bounds how many are packed, or unpacked, at once. Close frees it.
 func NewBlocks(limit int64, workers int) (*Blocks, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(workers), zstd.WithEncoderCRC(true),
-		zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(int(windowFor(limit))))
+		zstd.WithEncoderLevel(blockLevel), zstd.WithWindowSize(int(windowFor(limit))))
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,9 @@ func TestChunkSizes(t *testing.T) {
 				c.read += changedBytes(ids, before[i], sizes[i], blocks.Used())
 			}
 			before[i] = ids
+			if c.week > c.read {
+				t.Fatalf("chunks of %d bytes: %d bytes were put up to day %d, of %d in chunks that changed", sizes[i], c.week, day, c.read)
+			}
 		}
 		t.Logf("day %d: %d MB in use, %d MB really changed", day, blocks.Used().Bytes()>>20, w.changed(blocks)>>20)
 		if err := blocks.Close(); err != nil {
