@@ -29,7 +29,7 @@ func RunWatchdog(in io.Reader, out io.Writer) error {
 		case o := <-orders:
 			g.obey(o)
 			if _, err := out.Write([]byte{'k'}); err != nil {
-				return errors.Join(append(errs, err, g.undo())...)
+				errs = append(errs, err) // who does not hear it has died: in ends as well
 			}
 		case <-g.late:
 			errs = append(errs, g.undo())

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -104,7 +103,7 @@ func newLiveWatchdog(e *env) *cobra.Command {
 		Args:   args(0, 0),
 		RunE: func(*cobra.Command, []string) error {
 			// Who ends the backup must not end it: it ends by itself.
-			signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			outlive(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			return live.RunWatchdog(e.stdin, e.stdout)
 		},
 	}

@@ -62,6 +62,12 @@ func run(args []string) int {
 	return execute(ctx, e, args)
 }
 
+// outlive has signals do nothing to this process. They are not ignored: what it
+// starts would ignore them too, as a service that is started again.
+func outlive(signals ...os.Signal) {
+	signal.Notify(make(chan os.Signal, 1), signals...)
+}
+
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, e *env, args []string) int {
 	root := newRoot(e)

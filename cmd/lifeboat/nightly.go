@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -67,6 +66,7 @@ func (o *nightlyOptions) one() (string, nightly.Settings, error) {
 }
 
 func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
+	outlive(syscall.SIGPIPE) // that nobody reads along any more is no reason to end
 	name, s, err := o.one()
 	if err != nil {
 		return err
@@ -222,6 +222,7 @@ run that ended well has left nothing to do.`,
 }
 
 func runRecover(ctx context.Context, e *env, o *configOptions) error {
+	outlive(syscall.SIGPIPE)
 	host, err := e.nightlyHost()
 	if err != nil {
 		return err
@@ -240,8 +241,9 @@ func newNightlyGuard(e *env) *cobra.Command {
 		Hidden: true,
 		Args:   args(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Who ends the run must not end its guard.
-			signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			// Who ends the run must not end its guard, nor must whoever has read what
+			// they say and has gone.
+			outlive(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			if !nightly.WaitAsGuard(e.stdin) {
 				return nil
 			}
