@@ -70,11 +70,12 @@ func (r *Repo) Prune(ctx context.Context, o PruneOptions) (*PruneReport, error) 
 	if err := p.begin(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.list(ctx); err != nil {
-		return nil, err
+	err = p.list(ctx)
+	if err == nil {
+		err = p.decide(ctx)
 	}
-	if err := p.decide(ctx); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, p.unmark(ctx))
 	}
 	if n := p.decision.underWay(); o.Now && n > 0 {
 		return nil, errors.Join(&BusyError{n}, p.end(ctx))
@@ -130,8 +131,16 @@ func (p *pruner) end(ctx context.Context) error {
 	if p.o.DryRun {
 		return nil
 	}
-	err := p.r.writeCatalog(ctx)
-	return errors.Join(err, gone(p.r.s.Remove(ctx, pruningName)))
+	return errors.Join(p.r.writeCatalog(ctx), p.unmark(ctx))
+}
+
+// unmark tells that nothing is on its way any more: behind a sweep that failed
+// something may be.
+func (p *pruner) unmark(ctx context.Context) error {
+	if p.o.DryRun {
+		return nil
+	}
+	return gone(p.r.s.Remove(ctx, pruningName))
 }
 
 // gone takes a file that is not there for one that was removed.

@@ -36,9 +36,12 @@ func boundOf(data []byte) Bound {
 	return Bound{int64(len(data)), hex.EncodeToString(sum[:])}
 }
 
+// errBound is what a file gives that does not fit its record.
+var errBound = errors.New("it is not the file that the record names: damaged or exchanged")
+
 func (b Bound) check(data []byte) error {
 	if boundOf(data) != b {
-		return errors.New("it is not the file that the record names: damaged or exchanged")
+		return errBound
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -30,6 +31,13 @@ func (e *BadSnapshotError) Error() string {
 	return fmt.Sprintf("snapshot %s of series %s: %v", e.ID, e.Series, e.Err)
 }
 func (e *BadSnapshotError) Unwrap() error { return e.Err }
+
+// Lasting tells whether it stays so: its files are damaged or missing. A server
+// that does not answer may do so later.
+func (e *BadSnapshotError) Lasting() bool {
+	var large *TooLargeError
+	return errors.Is(e.Err, errBound) || errors.As(e.Err, &large) || errors.Is(e.Err, fs.ErrNotExist) || errors.Is(e.Err, syscall.EIO)
+}
 
 // A key names a snapshot.
 type key struct{ series, id string }

@@ -100,13 +100,37 @@ type taken struct {
 	reservations []string
 }
 
-// snapshot brings a source into a repository: of a disk in use it reads what may
-// have changed since the last snapshot, or all.
+// snapshot brings a source into a repository. It follows the newest snapshot whose
+// files are not damaged: nobody is there at night to take another away.
 func (e *env) snapshot(ctx context.Context, src *origin, r *repo.Repo, o backupOptions) (*taken, error) {
-	opts, err := e.whatSnapshot(ctx, src, r, o)
+	opts, before, err := e.whatSnapshot(ctx, src, r, o)
 	if err != nil {
 		return nil, err
 	}
+	var damaged []string
+	for {
+		opts.Base = nil
+		if len(before) > 0 && !opts.Mend {
+			opts.Base = before[len(before)-1]
+		}
+		made, err := e.follow(ctx, src, r, opts, o)
+		var bad *repo.BadSnapshotError
+		if opts.Base != nil && errors.As(err, &bad) && bad.ID == opts.Base.ID && bad.Lasting() {
+			e.logf("%v: this backup follows an earlier one", bad)
+			damaged = append(damaged, fmt.Sprintf("the repository is damaged (%v): that one cannot be restored, repo forget takes %s/%s away; this one is whole", bad, bad.Series, bad.ID))
+			before = before[:len(before)-1]
+			continue
+		}
+		if err == nil {
+			made.reservations = append(made.reservations, damaged...)
+		}
+		return made, err
+	}
+}
+
+// follow makes the snapshot that follows a base: of a disk in use it reads what may
+// have changed since, or all.
+func (e *env) follow(ctx context.Context, src *origin, r *repo.Repo, opts repo.SaveOptions, o backupOptions) (_ *taken, err error) {
 	var since *sinceLast
 	if src.running != nil {
 		if since, err = e.sinceLast(ctx, src, r, opts, o.snapshot); err != nil {
@@ -143,8 +167,8 @@ func (e *env) take(ctx context.Context, src *origin, r *repo.Repo, opts repo.Sav
 	return &taken{Snapshot: sink.Snapshot(), tail: tail, reservations: reservationsOf(o.noVerify, src.head, tail)}, nil
 }
 
-// whatSnapshot finds out whose disk it is, and which snapshot goes before.
-func (e *env) whatSnapshot(ctx context.Context, src *origin, r *repo.Repo, o backupOptions) (repo.SaveOptions, error) {
+// whatSnapshot finds out whose disk it is, and which snapshots go before.
+func (e *env) whatSnapshot(ctx context.Context, src *origin, r *repo.Repo, o backupOptions) (repo.SaveOptions, []*repo.Snapshot, error) {
 	opts := repo.SaveOptions{Series: o.snapshot.series, Name: o.snapshot.name, Type: o.snapshot.kind, Verify: !o.noVerify, Meter: e.meter, Areas: src.areas}
 	opts.ID, opts.Time, opts.Pair = o.snapshot.id, o.snapshot.time, o.pair
 	opts.Identity, opts.Host = e.whose(src, o.from == "/")
@@ -155,21 +179,19 @@ func (e *env) whatSnapshot(ctx context.Context, src *origin, r *repo.Repo, o bac
 	if o.snapshot.sign != "" {
 		key, err := signingKey(o.snapshot.sign)
 		if err != nil {
-			return opts, err
+			return opts, nil, err
 		}
 		opts.Sign = &key
 	}
+	opts.Mend = o.snapshot.mend
 	if opts.Series == "" {
-		return opts, nil // Save says so
+		return opts, nil, nil // Save says so
 	}
 	before, err := r.Snapshots(ctx, opts.Series)
 	if err != nil && !errors.Is(err, fs.ErrPermission) {
 		e.logf("%v", err) // a damaged one must not stop new ones
 	}
-	if opts.Mend = o.snapshot.mend; len(before) > 0 && !opts.Mend {
-		opts.Base = before[len(before)-1]
-	}
-	return opts, nil
+	return opts, before, nil
 }
 
 // signingKey reads a minisign key that has no password.
