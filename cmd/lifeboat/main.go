@@ -13,9 +13,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
 	_ "golang.org/x/crypto/x509roots/fallback" // the rescue system has no CA roots of its own
 
 	"lifeboat/initramfs/uinit"
@@ -68,11 +71,30 @@ func outlive(signals ...os.Signal) {
 	signal.Notify(make(chan os.Signal, 1), signals...)
 }
 
+// strayWord refuses a word behind a command that only has others below it: cobra
+// would print the help, as if that were what was asked for.
+func strayWord(root *cobra.Command, args []string) error {
+	cmd, rest, err := root.Find(args)
+	if err != nil || cmd.Runnable() || slices.Contains(rest, "--help") || slices.Contains(rest, "-h") {
+		return nil // cobra's to say
+	}
+	for _, word := range rest {
+		if !strings.HasPrefix(word, "-") {
+			return usage("unknown command %q for %q: lifeboat %s --help lists them", word, cmd.CommandPath(), cmd.Name())
+		}
+	}
+	return nil
+}
+
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, e *env, args []string) int {
 	root := newRoot(e)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	root.InitDefaultCompletionCmd(args...)
+	err := strayWord(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if _, _, unknown := root.Find(args); err != nil && unknown != nil {
 		err = usageError{unknown}
 	}
