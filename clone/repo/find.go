@@ -52,7 +52,9 @@ func Choose(all []*Snapshot, name string) (*Snapshot, error) {
 	return last, nil
 }
 
-// Match is all snapshots that a name fits, in their order.
+// Match is all snapshots that a name fits, in their order. What a person has called
+// so goes before what was made at a time that reads like it: else the one that is
+// listed by that name could not be had, and another one would be forgotten for it.
 func Match(all []*Snapshot, name string) []*Snapshot {
 	of, what, found := strings.Cut(name, "/")
 	if !found {
@@ -68,7 +70,11 @@ func Match(all []*Snapshot, name string) []*Snapshot {
 			fit = append(fit, s)
 		}
 	}
-	return fit
+	named := map[string]bool{} // series
+	for _, s := range fit {
+		named[s.Series] = named[s.Series] || s.Name == what
+	}
+	return slices.DeleteFunc(fit, func(s *Snapshot) bool { return what != Latest && named[s.Series] && s.Name != what })
 }
 
 // called tells whether the last part of a name fits.

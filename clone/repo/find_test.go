@@ -61,9 +61,13 @@ func TestFind(t *testing.T) {
 		snap("raspberrypi", kitchen, "20261124T101500Z-00000003", "Before upgrade", time.Date(2026, 11, 24, 11, 15, 0, 0, zone)),
 		snap("raspberrypi", kitchen, "20261124T221500Z-00000004", "", time.Date(2026, 11, 24, 23, 15, 0, 0, zone)),
 		snap("shed", shed, "20261125T021500Z-00000005", "", time.Date(2026, 11, 25, 3, 15, 0, 0, zone)),
+		snap("shed", shed, "20261126T021500Z-00000006", "2026-11-27", time.Date(2026, 11, 26, 3, 15, 0, 0, zone)),
+		snap("shed", shed, "20261127T021500Z-00000007", "", time.Date(2026, 11, 27, 3, 15, 0, 0, zone)),
+		snap("shed", shed, "20261128T021500Z-00000008", "latest", time.Date(2026, 11, 28, 3, 15, 0, 0, zone)), // by an older lifeboat
+		snap("shed", shed, "20261129T021500Z-00000009", "", time.Date(2026, 11, 29, 3, 15, 0, 0, zone)),
 	}
 	for name, want := range map[string]int{
-		"shed/latest": 4, shed + "/latest": 4, kitchen + "/latest": 3, attic + "/latest": 1,
+		"shed/latest": 8, shed + "/latest": 8, "shed/2026-11-27": 5, "2026-11-27T03": 6, kitchen + "/latest": 3, attic + "/latest": 1,
 		"Before upgrade": 2, "raspberrypi/Before upgrade": 2,
 		kitchen + "/2026-11-24": 3, kitchen + "/2026-11-24T00": 0, // by the board's clock, not by UTC
 		"2026-11-25": 4, "shed/2026-11-25T03:15:00": 4, "20261124T021500Z-00000002": 1, "20261125T02": 4,

@@ -128,6 +128,14 @@ func checkWord(what, s string) error {
 	return nil
 }
 
+// checkName refuses also what could not be asked for by its name.
+func checkName(name string) error {
+	if name == Latest {
+		return fmt.Errorf("no snapshot can be called %q: that is the newest", name)
+	}
+	return checkWord("name", name)
+}
+
 // encodeRecord makes the record's file.
 func (r *Repo) encodeRecord(rec *Record) ([]byte, error) {
 	data := encodeJSON(rec)

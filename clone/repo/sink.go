@@ -101,7 +101,7 @@ func (r *Repo) Save(o SaveOptions) (*Sink, error) {
 	if o.Base != nil {
 		k.rec.Base = o.Base.ID
 	}
-	return k, errors.Join(checkWord("host", o.Host), checkWord("name", o.Name), checkWord("type", o.Type), checkPair(o.Pair))
+	return k, errors.Join(checkWord("host", o.Host), checkName(o.Name), checkWord("type", o.Type), checkPair(o.Pair))
 }
 
 // ErrSeries is what Save gives where no series can be named.

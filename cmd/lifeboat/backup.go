@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,6 +96,19 @@ where they lie: now, and whenever the backup is used (exit code 5).`,
 	return cmd
 }
 
+// namesImage tells whether a place is called as an image is. What is not can only be
+// a repository: one that cannot be opened says why.
+func namesImage(place string) bool {
+	if isAddress(place) {
+		place, _, _ = strings.Cut(place, "?")
+	}
+	switch strings.ToLower(filepath.Ext(place)) {
+	case ".img", ".gz", ".zst", ".xz":
+		return true
+	}
+	return false
+}
+
 func runBackup(ctx context.Context, e *env, o backupOptions) error {
 	if toDisk, err := e.isDisk(o.to); err == nil && toDisk {
 		o.target.from, o.target.to, o.target.ids = o.from, o.to, string(clone.KeepIDs)
@@ -101,7 +116,7 @@ func runBackup(ctx context.Context, e *env, o backupOptions) error {
 		o.target.with, o.target.second = o.with, o.second
 		return runClone(ctx, e, o.target, o.live)
 	}
-	if e.isRepo(ctx, o.to) {
+	if !namesImage(o.to) || e.isRepo(ctx, o.to) {
 		if o.second != "" {
 			return usage("--second names a second image, and %s is a repository, which names its snapshots by itself", shown(o.to))
 		}

@@ -101,12 +101,13 @@ func (e *env) newestAt(ctx context.Context, o *nightlyOptions, c *nightly.Config
 		return nil, err
 	}
 	found, err := own.newestInRepo(ctx, place)
-	if isAddress(place) || err != nil && !errors.Is(err, repo.ErrNoRepository) {
-		return found, err
+	if !isAddress(place) && (err == nil || errors.Is(err, repo.ErrNoRepository)) {
+		var more []newestOf
+		more, err = newestBelow(place)
+		found = append(found, more...)
 	}
-	more, err := newestBelow(place)
-	if found = append(found, more...); err == nil && len(found) == 0 {
-		err = &clone.Refusal{Err: fmt.Errorf("%s has no snapshots, nor have the folders in it", place)}
+	if err == nil && len(found) == 0 {
+		err = &clone.Refusal{Err: fmt.Errorf("%s has no snapshots of a schedule, nor have folders in it", shown(place))}
 	}
 	return found, err
 }

@@ -53,6 +53,12 @@ func backupToRepo(ctx context.Context, e *env, o backupOptions) error {
 		return usage("--overwrite and --level are for images, and %s is a repository", shown(o.to))
 	}
 	r, err := e.openRepo(ctx, o.to)
+	if errors.Is(err, repo.ErrNoRepository) {
+		err = &clone.Refusal{
+			Err:  fmt.Errorf("%s: no repository is here, and an image to be written is named .img, .img.gz or .img.zst", shown(o.to)),
+			Hint: "lifeboat repo init makes a repository",
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -87,9 +93,13 @@ func (e *env) saveSnapshot(ctx context.Context, src *origin, r *repo.Repo, o bac
 	return e.tellSnapshot(made, o, e.clock().Sub(start))
 }
 
-// noSeries adds what can be done about that.
+// noSeries is a no of repo.Save, with what can be done about it.
 func noSeries(err error) error {
-	return &clone.Refusal{Err: err, Hint: "--series= takes the 16 hex digits of its earlier snapshots, or new ones"}
+	hint := ""
+	if errors.Is(err, repo.ErrSeries) {
+		hint = "--series= takes the 16 hex digits of its earlier snapshots, or new ones"
+	}
+	return &clone.Refusal{Err: err, Hint: hint}
 }
 
 // A taken is a snapshot that was made.
