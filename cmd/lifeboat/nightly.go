@@ -87,11 +87,9 @@ func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
 	if err == nil && !isAddress(s.To) {
 		s.Credentials, err = vault.File(s.Credentials)
 	}
-	if err != nil {
-		return errors.Join(err, log.Close())
-	}
 	run := nightly.Run{
-		Host: host, Schedule: name, Settings: s, Pinned: o.pinned, Full: o.full, DryRun: e.dry, Backup: nightlyBackup{e, vault},
+		Broken: err,
+		Host:   host, Schedule: name, Settings: s, Pinned: o.pinned, Full: o.full, DryRun: e.dry, Backup: nightlyBackup{e, vault},
 		Crier: crier, Log: log, Language: e.languageOf(s), Rescuer: e.rescuer(host, &o.configOptions, log),
 	}
 	facts, err := run.Do(ctx)

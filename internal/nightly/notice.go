@@ -38,7 +38,8 @@ type Crier struct {
 const sendTimeout = time.Minute
 
 // NewCrier makes the channels of n. Their secrets are read here, so that a file
-// that is missing is known before a backup is made.
+// that is missing is known before a backup is made. Behind an error the crier has
+// the channels that can be used, to tell it.
 func NewCrier(n Notify, client *http.Client, v *Vault, host string, logf func(format string, args ...any)) (*Crier, error) {
 	c := &Crier{vault: v, on: n.On, log: n.Log, logf: logf}
 	web := web{client, v}
@@ -61,7 +62,7 @@ func NewCrier(n Notify, client *http.Client, v *Vault, host string, logf func(fo
 	add(n.Slack.URLFile != "", func() (Sender, error) { return newSlack(n.Slack, web) })
 	add(n.Webhook.URL != "", func() (Sender, error) { return newWebhook(n.Webhook, web) })
 	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("notices: %w", err)
+		return c, fmt.Errorf("notices: %w", err)
 	}
 	return c, nil
 }

@@ -22,6 +22,7 @@ type record struct {
 	Units    []string  `json:"units"`    // stopped, in this order
 	Commands []string  `json:"commands"` // that start again what was stopped by commands
 	Mounted  []string  `json:"mounted"`  // folders
+	Ended    bool      `json:"ended"`    // it has told by itself what it could not start again
 }
 
 const recordName = "running.json"

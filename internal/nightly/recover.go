@@ -43,6 +43,10 @@ func (r Rescuer) locked(ctx context.Context) (bool, error) {
 	if err != nil || rec == nil {
 		return false, err
 	}
+	if rec.Ended {
+		r.Logf("what the run of schedule %s could not start again is tried once more", rec.Schedule)
+		return true, errors.Join(r.start(ctx, rec), removeRecord(r.Dir))
+	}
 	r.Logf("the run of schedule %s that began at %s died: its services are started again", rec.Schedule, rec.Started.Format(time.DateTime))
 	errs := []error{r.start(ctx, rec)}
 	for _, folder := range rec.Mounted {

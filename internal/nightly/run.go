@@ -45,6 +45,7 @@ type Run struct {
 	Rescuer  Rescuer
 	Log      *Log
 	Language speech.Language
+	Broken   error // why nothing can be done; it is told as that of any other run
 
 	// state
 	facts  Facts
@@ -70,13 +71,16 @@ func (h Host) SeriesName(s Settings) string {
 func (r *Run) Do(ctx context.Context) (Facts, error) {
 	r.start = r.Host.Clock()
 	r.facts = Facts{Kind: Started, Host: r.Host.Name, Schedule: r.Schedule, Type: r.Settings.Type, To: shownTo(r.Settings), DryRun: r.DryRun, Log: r.Log.Path()}
+	if r.Broken != nil {
+		return r.end(ctx, r.Broken)
+	}
 	l, err := takeLock(ctx, r.Host.RunDir, r.Settings.LockWait)
 	if err != nil {
 		return r.end(ctx, err)
 	}
 	defer l.release()
 	if _, err := r.Rescuer.locked(ctx); err != nil {
-		r.reserve(fmt.Errorf("after a run that died: %w", err))
+		r.reserve(fmt.Errorf("what an earlier run left: %w", err))
 	}
 	if r.DryRun {
 		return r.end(ctx, r.body(ctx))
@@ -91,9 +95,10 @@ func (r *Run) Do(ctx context.Context) (Facts, error) {
 	err = r.body(ctx)
 	facts, err := r.end(ctx, err)
 	if len(r.rec.Units)+len(r.rec.Commands) == 0 {
-		err = errors.Join(err, removeRecord(r.Host.RunDir), endGuard())
+		return facts, errors.Join(err, removeRecord(r.Host.RunDir), endGuard())
 	}
-	return facts, err
+	r.rec.Ended = true // the guard tries once more
+	return facts, errors.Join(err, r.rec.write(r.Host.RunDir))
 }
 
 // begin writes the record and starts the guard that watches over it.
