@@ -63,7 +63,10 @@ func (a promptAsker) on(ctx context.Context, do func(in io.ReadCloser, out io.Wr
 }
 
 func promptError(err error) error {
-	if errors.Is(err, promptui.ErrInterrupt) || errors.Is(err, promptui.ErrEOF) {
+	if errors.Is(err, promptui.ErrInterrupt) { // a terminal in raw mode makes no signal of ^C
+		return fmt.Errorf("%w: %w", errNobody, context.Canceled)
+	}
+	if errors.Is(err, promptui.ErrEOF) {
 		return errNobody
 	}
 	return err

@@ -38,9 +38,10 @@ switched off.
 
 Without a terminal nothing is asked: every key of the configuration is a flag,
 and --to is needed. Where a configuration is there already it stays, and the
-units are made anew from it; --overwrite replaces it.
+units are made anew from it; flags that say something else are refused, and
+--overwrite replaces it.
 
---remove undoes all that, but for a configuration that was changed since.`,
+--remove undoes all that, but for a configuration or a hook that was changed since.`,
 		Example: `  sudo lifeboat setup
   sudo lifeboat setup --to=nfs:nas:/export/pi --keep-daily=7 --keep-weekly=4 </dev/null
   sudo lifeboat setup --remove`,
@@ -66,8 +67,9 @@ type setup struct {
 	ask  asker // nil: nobody is asked
 	made setupRecord
 
-	text  string // of the configuration; "" keeps the one that is there
-	other raspiBackup
+	text    string // of the configuration; "" keeps the one that is there
+	program string // that the timers start
+	other   raspiBackup
 }
 
 // path is a place in the system that is set up.
@@ -113,19 +115,14 @@ func runSetup(ctx context.Context, e *env, o setupOptions) error {
 
 // configure makes the text of the configuration, by flags and answers.
 func (s *setup) configure(ctx context.Context) error {
-	_, err := os.Stat(s.path(setupConfig))
+	old, err := os.ReadFile(s.path(setupConfig))
 	if err == nil && !s.o.overwrite {
-		return nil
+		return s.contradicted(string(old))
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	d := &draft{flags: map[string][]string{}}
-	for key, v := range s.o.set {
-		if len(v.texts) > 0 {
-			d.flags[key] = v.texts
-		}
-	}
+	d := &draft{flags: s.given(), judge: s.judge, told: s.e.stderr}
 	if s.ask != nil {
 		if err := d.questions(ctx, s.ask, s.l); err != nil {
 			return err
@@ -134,14 +131,64 @@ func (s *setup) configure(ctx context.Context) error {
 	if d.flags["to"] == nil {
 		return noDestination()
 	}
+	s.text, err = d.write(s.o.schedule)
+	return err
+}
+
+// given are the keys that flags say something about.
+func (s *setup) given() map[string][]string {
+	given := map[string][]string{}
+	for key, v := range s.o.set {
+		if len(v.texts) > 0 {
+			given[key] = slices.Clone(v.texts)
+		}
+	}
 	if s.o.samples {
 		for key, names := range sampleHooks() {
 			for _, name := range names {
-				d.flags[key] = append(d.flags[key], filepath.Join(setupHooks, name))
+				given[key] = append(given[key], filepath.Join(setupHooks, name))
 			}
 		}
 	}
-	s.text, err = d.write(s.o.schedule)
+	return given
+}
+
+// contradicted refuses flags that a configuration which stays has otherwise: who
+// gave them would take them for obeyed.
+func (s *setup) contradicted(text string) error {
+	c, err := nightly.Parse(setupConfig, text)
+	if err != nil {
+		return err
+	}
+	no := func(flag string) error {
+		return &clone.Refusal{
+			Err:  fmt.Errorf("%s is there already, and has --%s otherwise", setupConfig, flag),
+			Hint: "--overwrite replaces it; without flags the timers are made anew from it",
+		}
+	}
+	if s.o.schedule != "" && !c.Has(s.o.schedule) {
+		return no("schedule")
+	}
+	for key, texts := range s.given() {
+		want, err := nightly.Line(key, texts...)
+		if err != nil {
+			return usageError{err}
+		}
+		for _, name := range s.o.schedules(c) {
+			if has, err := c.Line(name, key); err != nil || has != want {
+				return errors.Join(err, no(nightly.FlagName(key)))
+			}
+		}
+	}
+	return nil
+}
+
+// judge has systemd say what is wrong with a time; where it is not there nobody does.
+func (s *setup) judge(ctx context.Context, when string) error {
+	if !s.e.have("systemd-analyze") {
+		return nil
+	}
+	_, err := nightly.Exec(ctx, nil, "systemd-analyze", "calendar", when)
 	return err
 }
 
@@ -173,14 +220,15 @@ func (s *setup) units(ctx context.Context) (units []nightly.UnitFile, repositori
 	if err != nil {
 		return nil, nil, err
 	}
+	s.program = program
 	for _, name := range c.Schedules() {
 		settings, err := c.Of(name)
 		var d nightly.Destination
 		if err == nil {
 			d, err = settings.Destination()
 		}
-		if err == nil && s.e.have("systemd-analyze") {
-			_, err = nightly.Exec(ctx, nil, "systemd-analyze", "calendar", settings.When)
+		if err == nil {
+			err = s.judge(ctx, settings.When)
 		}
 		if err != nil {
 			return nil, nil, &clone.Refusal{Err: fmt.Errorf("schedule %s: %w", name, err)}
@@ -206,6 +254,9 @@ func (s *setup) show(ctx context.Context, units []nightly.UnitFile, repositories
 	}
 	for _, u := range units {
 		fmt.Fprintln(out, s.l.T("%s will be written.", filepath.Join(setupUnits, u.Name)))
+	}
+	if _, err := os.Stat(s.path(s.program)); err != nil {
+		fmt.Fprintln(out, s.l.T("%s is started, and is not there yet.", s.program))
 	}
 	for _, place := range repositories {
 		fmt.Fprintln(out, s.l.T("Snapshots go into the repository at %s. Where there is none the first run makes it.", place))

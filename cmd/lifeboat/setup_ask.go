@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -40,6 +41,8 @@ type draft struct {
 	flags    map[string][]string // for all schedules
 	schedule map[string][]string // for the nightly one
 	weekly   bool
+	judge    func(ctx context.Context, when string) error // tells a time that is none
+	told     io.Writer                                    // why something is asked again
 }
 
 // questions asks what no flag has said.
@@ -59,9 +62,11 @@ func (d *draft) where(ctx context.Context, a asker, l speech.Language) error {
 		if err != nil {
 			return err
 		}
-		if _, err := nightly.ParseDestination(to); err == nil {
-			d.flags["to"] = []string{to}
+		if _, err := nightly.ParseDestination(to); err != nil {
+			fmt.Fprintln(d.told, l.T("That is no place for backups. A folder is given with its whole path: /mnt/nas"))
+			continue
 		}
+		d.flags["to"] = []string{to}
 	}
 	return nil
 }
@@ -75,10 +80,14 @@ func (d *draft) when(ctx context.Context, a asker, l speech.Language) error {
 		return err
 	}
 	when := []string{"*-*-* 02:30", "Sun *-*-* 02:30", ""}[i]
-	if when == "" {
+	for i == 2 {
 		if when, err = a.line(ctx, l.T("When (as systemd.time(7) has it: Mon,Thu *-*-* 23:00)")); err != nil {
 			return err
 		}
+		if d.judge(ctx, when) == nil {
+			break
+		}
+		fmt.Fprintln(d.told, l.T("systemd does not understand that time."))
 	}
 	d.schedule["when"] = []string{when}
 	return nil
@@ -140,6 +149,9 @@ func (d *draft) whom(ctx context.Context, a asker, l speech.Language) error {
 func (d *draft) write(schedule string) (string, error) {
 	if schedule == "" {
 		schedule = nightly.Only
+	}
+	if err := nightly.CheckSchedule(schedule); err != nil {
+		return "", usageError{fmt.Errorf("--schedule: %w", err)}
 	}
 	var out strings.Builder
 	out.WriteString("# Written by lifeboat setup. All keys: lifeboat config keys\n")

@@ -38,9 +38,9 @@ func setUpBy(t *testing.T, lang, answers string) (said, config string) {
 	return out.String(), string(text)
 }
 
-// answers are: a wrong place and a right one; Sundays; GFS; an image as well; by
+// answers are: a wrong place and a right one; a time that is none, and Sundays; GFS; an image as well; by
 // mail, after each; raspiBackup off; yes.
-const answers = "nowhere\n/mnt/nas\n2\n1\n2\n2\nme@example.org\n2\n1\n1\n"
+const answers = "nowhere\n/mnt/nas\n3\nsometimes\nSun *-*-* 02:30\n1\n2\n2\nme@example.org\n2\n1\n1\n"
 
 // TestSetupAsks holds what the answers come to.
 func TestSetupAsks(t *testing.T) {

@@ -148,11 +148,17 @@ func (s *setup) undo(ctx context.Context) error {
 	}
 	config, err := os.ReadFile(s.path(setupConfig))
 	keeps := err == nil && digest(config) != s.made.Config
-	for _, path := range s.made.Files {
+	files, changed := slices.Clone(s.made.Files), []string(nil)
+	if keeps {
+		changed = []string{setupConfig} // and the hooks, which it may use
+	} else if files, changed, err = s.withHooks(files); err != nil {
+		return err
+	}
+	for _, path := range files {
 		fmt.Fprintln(s.e.stdout, s.l.T("%s is removed.", path))
 	}
-	if keeps {
-		fmt.Fprintln(s.e.stdout, s.l.T("%s was changed since, and stays.", setupConfig))
+	for _, path := range changed {
+		fmt.Fprintln(s.e.stdout, s.l.T("%s was changed since, and stays.", path))
 	}
 	if s.e.dry {
 		return nil
@@ -161,7 +167,7 @@ func (s *setup) undo(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	for _, path := range s.made.Files {
+	for _, path := range files {
 		errs = append(errs, removeFile(s.path(path)))
 	}
 	if !keeps {
@@ -172,6 +178,32 @@ func (s *setup) undo(ctx context.Context) error {
 		return err
 	}
 	return removeFile(s.path(setupRecordPath))
+}
+
+// withHooks adds the sample hooks that are as they were written to files; the others
+// that are there were changed.
+func (s *setup) withHooks(files []string) (all, changed []string, err error) {
+	names, err := fs.Glob(nightly.Samples(), "*")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range names {
+		path := filepath.Join(setupHooks, name)
+		sample, err := fs.ReadFile(nightly.Samples(), name)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch text, err := os.ReadFile(s.path(path)); {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, nil, err
+		case string(text) == string(sample):
+			files = append(files, path)
+		default:
+			changed = append(changed, path)
+		}
+	}
+	return files, changed, nil
 }
 
 // raspiBackup is how another program starts its backups.

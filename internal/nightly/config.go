@@ -147,11 +147,20 @@ func (c *Config) table(path []string, name string) error {
 	return nil
 }
 
-// schedule adds a name, which becomes part of those of files and units.
-func (c *Config) schedule(name string) error {
+// CheckSchedule refuses a name that could not become part of those of files and
+// units.
+func CheckSchedule(name string) error {
 	plain := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' }
 	if name == "" || len(name) > 32 || strings.ContainsFunc(name, func(r rune) bool { return !plain(r) }) {
 		return fmt.Errorf("a schedule's name has a-z, 0-9 and _ only, not %q", name)
+	}
+	return nil
+}
+
+// schedule adds a name.
+func (c *Config) schedule(name string) error {
+	if err := CheckSchedule(name); err != nil {
+		return err
 	}
 	if !slices.Contains(c.names, name) {
 		c.names = append(c.names, name)

@@ -83,7 +83,12 @@ func Line(key string, texts ...string) (string, error) {
 	if err := c.Flag(key, texts...); err != nil {
 		return "", err
 	}
-	s, err := c.Of(Only)
+	return c.Line(Only, key)
+}
+
+// Line is how a schedule's value of a key would be written.
+func (c *Config) Line(schedule, key string) (string, error) {
+	s, err := c.Of(schedule)
 	if err != nil {
 		return "", err
 	}

@@ -48,13 +48,16 @@ func germanNotices() map[string]string {
 // germanSetup are those of cmd/lifeboat/setup*.go.
 func germanSetup() map[string]string {
 	return map[string]string{
-		"%s stays as it is.":            "%s bleibt, wie es ist.",
-		"%s will be:":                   "%s wird so lauten:",
-		"%s will be written.":           "%s wird geschrieben.",
-		"%s will be switched off.":      "%s wird abgeschaltet.",
-		"Is that right?":                "Ist das richtig?",
-		"Yes, do it":                    "Ja, so soll es sein",
-		"No, leave everything as it is": "Nein, alles lassen, wie es ist",
+		"%s stays as it is.":       "%s bleibt, wie es ist.",
+		"%s will be:":              "%s wird so lauten:",
+		"%s will be written.":      "%s wird geschrieben.",
+		"%s will be switched off.": "%s wird abgeschaltet.",
+		"Is that right?":           "Ist das richtig?",
+		"That is no place for backups. A folder is given with its whole path: /mnt/nas": "Das ist kein Ort für Sicherungen. Ein Ordner wird mit seinem ganzen Pfad angegeben: /mnt/nas",
+		"systemd does not understand that time.":                                        "Diese Zeit versteht systemd nicht.",
+		"%s is started, and is not there yet.":                                          "%s wird gestartet und ist noch nicht dort.",
+		"Yes, do it":                                                                    "Ja, so soll es sein",
+		"No, leave everything as it is":                                                 "Nein, alles lassen, wie es ist",
 		"Snapshots go into the repository at %s. Where there is none the first run makes it.":                               "Die Sicherungen kommen in das Repository in %s. Gibt es dort keines, legt der erste Lauf es an.",
 		"Where do backups go (a folder, nfs:HOST:/PATH, smb://HOST/SHARE, UUID=…, sftp://USER@HOST/PATH, s3://BUCKET/PATH)": "Wohin soll gesichert werden (ein Ordner, nfs:HOST:/PFAD, smb://HOST/FREIGABE, UUID=…, sftp://USER@HOST/PFAD, s3://BUCKET/PFAD)",
 		"When?":                 "Wann?",
