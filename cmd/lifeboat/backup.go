@@ -83,7 +83,7 @@ where they lie: now, and whenever the backup is used (exit code 5).`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.overwrite, "overwrite", false, "replace an image that is there")
-	f.IntVar(&o.level, "level", 0, "how hard to pack, 1 to 9; 0 = as the format's own tool does")
+	addLevel(f, &o.level)
 	f.StringVar(&o.target.yes, "yes", "", "where the output is a disk: agree, by the `WORD` that the plan shows")
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
 	addKeepGoing(cmd, &o.keepGoing)

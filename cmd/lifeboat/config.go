@@ -55,6 +55,9 @@ func (o *configOptions) addFlags(cmd *cobra.Command) {
 		case *[]string:
 			v.kind, help = "TEXT", help+" (can be given again)"
 		}
+		if k.May != nil {
+			help += ": " + strings.TrimPrefix(strings.Join(k.May, ", "), ", ")
+		}
 		if text := k.Text(&defaults); text != `""` && text != "[]" && text != "0" && text != "false" {
 			help += " (default " + text + ")"
 		}

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lifeboat/clone"
 	"lifeboat/clone/image"
@@ -53,13 +55,34 @@ unpacked first; there it is read back when it has its name.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.overwrite, "overwrite", false, "replace an image that is there")
-	f.IntVar(&o.level, "level", 0, "how hard to pack, 1 to 9; 0 = as the format's own tool does")
+	addLevel(f, &o.level)
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
 	f.StringVar(&o.image.SHA256, "sha256", "", "do not finish unless SRC, as it lies there or unpacked, has this SHA-256")
 	addMember(cmd, &o.image.Member)
 	e.addRepo(cmd)
 	e.addDryRun(cmd)
 	return cmd
+}
+
+// A levelFlag is how hard is packed.
+type levelFlag int
+
+var _ pflag.Value = (*levelFlag)(nil)
+
+func (l *levelFlag) String() string { return strconv.Itoa(int(*l)) }
+func (l *levelFlag) Type() string   { return "int" }
+func (l *levelFlag) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 9 {
+		return errors.New("it is 0 to 9")
+	}
+	*l = levelFlag(n)
+	return nil
+}
+
+// addLevel gives the flag to a command that packs.
+func addLevel(f *pflag.FlagSet, at *int) {
+	f.Var((*levelFlag)(at), "level", "how hard to pack, 1 to 9; 0 = as the format's own tool does")
 }
 
 func runConvert(ctx context.Context, e *env, o convertOptions) error {

@@ -23,7 +23,7 @@ repository. The image is read back before it gets its name.`,
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.overwrite, "overwrite", false, "replace an image that is there")
-	f.IntVar(&o.level, "level", 0, "how hard to pack, 1 to 9; 0 = as the format's own tool does")
+	addLevel(f, &o.level)
 	f.BoolVar(&o.noVerify, "no-verify", false, "do not read back (exit code 5)")
 	e.addRepo(cmd)
 	e.addDryRun(cmd)

@@ -103,7 +103,11 @@ func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
 func (e *env) tellRun(run *nightly.Run, f nightly.Facts) error {
 	if e.dry {
 		tellVerdicts(e, run.Listed())
-		fmt.Fprintf(e.stdout, "all checks passed; a test notice was sent by: %s\n", strings.Join(append(run.Crier.Names(), ""), " "))
+		told := "no channel for notices is configured"
+		if names := run.Crier.Names(); len(names) > 0 {
+			told = "a test notice was sent by: " + strings.Join(names, " ")
+		}
+		fmt.Fprintf(e.stdout, "all checks passed; %s\n", told)
 	} else if f.Type == nightly.SnapshotType {
 		fmt.Fprintf(e.stdout, "%s: %d bytes in use, %d added, in %.0f s; %d old ones forgotten\n", f.File, f.Size, f.Added, f.Seconds, f.Removed)
 	} else {

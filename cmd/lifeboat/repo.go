@@ -74,6 +74,9 @@ reads other repositories, cannot read such a one.`,
 }
 
 func runRepoInit(ctx context.Context, e *env, o repoInitOptions) error {
+	if o.grace == 0 {
+		return usage("--grace is at least an hour: what a backup that is under way counts on must not be removed")
+	}
 	chunk, err := e.initRepo(ctx, o)
 	if err != nil {
 		return err

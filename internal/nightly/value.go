@@ -1,8 +1,10 @@
 package nightly
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,10 +78,10 @@ func (k Key) set(s *Settings, value any) error {
 		*at = on
 	case *int:
 		n, ok := value.(int64)
-		if !ok || int64(int(n)) != n {
+		if !ok {
 			return fmt.Errorf("%s is a number", k.Name)
 		}
-		*at = int(n)
+		return k.setNumber(at, n)
 	case *[]string:
 		return k.setList(at, value)
 	case *Exclude:
@@ -102,6 +104,35 @@ func (k Key) set(s *Settings, value any) error {
 	default:
 		panic("BUG: a key of a kind that nobody reads: " + k.Name)
 	}
+	return nil
+}
+
+// bounds are the numbers that the key can have.
+func (k Key) bounds() (least, most int64) {
+	switch k.Name {
+	case "level":
+		return 0, 9
+	case "keep", "keep-daily", "keep-weekly", "keep-monthly", "keep-yearly":
+		return -1, math.MaxInt32 // all
+	case "repository.full-every":
+		return 1, math.MaxInt32
+	case "notify.mail.port":
+		return 1, math.MaxUint16
+	case "notify.pushover.priority-failure":
+		return -2, 1 // 2 wants to be acknowledged
+	}
+	return 0, math.MaxInt32
+}
+
+func (k Key) setNumber(at *int, n int64) error {
+	least, most := k.bounds()
+	switch {
+	case n < least:
+		return fmt.Errorf("%s is at least %d, not %d", k.Name, least, n)
+	case n > most:
+		return fmt.Errorf("%s is at most %d, not %d", k.Name, most, n)
+	}
+	*at = int(n)
 	return nil
 }
 
@@ -132,11 +163,22 @@ func (k Key) setText(s *Settings, text string) error {
 		if k.May != nil && !slices.Contains(k.May, text) {
 			return fmt.Errorf("%s is one of %s, not %q", k.Name, strings.TrimPrefix(strings.Join(k.May, ", "), ", "), text)
 		}
+		if k.Name == "repository.series" && text != "" && !isSeries(text) {
+			return fmt.Errorf("%s has 16 hex digits, not %q", k.Name, text)
+		}
 		*at = text
 	case *bool:
-		*at, err = strconv.ParseBool(text)
+		on, err := strconv.ParseBool(text)
+		if err != nil {
+			return fmt.Errorf("%s is true or false, not %q", k.Name, text)
+		}
+		*at = on
 	case *int:
-		*at, err = strconv.Atoi(text)
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("%s is a number, not %q", k.Name, text)
+		}
+		return k.setNumber(at, n)
 	case *[]string:
 		if *at = []string{}; text != "" {
 			*at = []string{text}
@@ -161,6 +203,12 @@ func (k Key) setText(s *Settings, text string) error {
 		return fmt.Errorf("%s: %w", k.Name, err)
 	}
 	return nil
+}
+
+// isSeries tells whether a text can name a series: docs/REPOSITORY.md, section 3.
+func isSeries(text string) bool {
+	digits, err := hex.DecodeString(text)
+	return err == nil && len(digits) == 8 && strings.ToLower(text) == text
 }
 
 // Text is the value as it would stand in a file.
