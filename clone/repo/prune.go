@@ -176,7 +176,7 @@ func (p *pruner) decide(ctx context.Context) error {
 	if p.decision, err = p.r.decide(ctx, p.now, p.decision); err != nil {
 		return err
 	}
-	p.report.Live, p.report.Snapshots = int64(len(p.decision.chunks)), len(p.decision.snaps)
+	p.report.Live, p.report.Snapshots = int64(len(p.decision.chunks)), len(p.decision.done) // not what a backup under way counts on
 	if s, ok := p.r.s.(syncer); ok && !p.o.DryRun {
 		return s.Sync(ctx) // or a power loss could bring a forgotten record back, and not its chunks
 	}

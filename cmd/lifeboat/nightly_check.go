@@ -52,6 +52,14 @@ type newestOf struct {
 	time             time.Time
 }
 
+// see takes what is newer. A snapshot from the future counts for nothing, as in
+// retention: until then nobody would be missed.
+func (n *newestOf) see(t, now time.Time) {
+	if t.After(n.time) && !nightly.FromFuture(t, now) {
+		n.time = t
+	}
+}
+
 func runNightlyCheck(ctx context.Context, e *env, o checkOptions, given []string) error {
 	c, err := o.load()
 	if err != nil {
@@ -78,7 +86,7 @@ func runNightlyCheck(ctx context.Context, e *env, o checkOptions, given []string
 
 func (n newestOf) check(e *env, days float64) error {
 	if n.time.IsZero() {
-		return fmt.Errorf("%s: there is no snapshot of %s", n.series, n.schedule)
+		return fmt.Errorf("%s: there is no snapshot of %s, or only one from the future", n.series, n.schedule)
 	}
 	age := e.clock().Sub(n.time)
 	if age > time.Duration(days*24*float64(time.Hour)) {
@@ -103,7 +111,7 @@ func (e *env) newestAt(ctx context.Context, o *nightlyOptions, c *nightly.Config
 	found, err := own.newestInRepo(ctx, place)
 	if !isAddress(place) && (err == nil || errors.Is(err, repo.ErrNoRepository)) {
 		var more []newestOf
-		more, err = newestBelow(place)
+		more, err = newestBelow(place, e.clock())
 		found = append(found, more...)
 	}
 	if err == nil && len(found) == 0 {
@@ -119,7 +127,7 @@ func (e *env) newestInRepo(ctx context.Context, place string) ([]newestOf, error
 	if err != nil {
 		return nil, err
 	}
-	all, err := r.Snapshots(ctx, "") // oldest first
+	all, err := r.Snapshots(ctx, "")
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", shown(place), err)
 	}
@@ -141,39 +149,41 @@ func (e *env) newestInRepo(ctx context.Context, place string) ([]newestOf, error
 		if series[s.Host] == "" || name == "" {
 			name = strings.TrimPrefix(s.Host+"/"+s.Series, "/")
 		}
-		found = slices.DeleteFunc(found, func(n newestOf) bool { return n.series == name && n.schedule == s.Type })
-		found = append(found, newestOf{name, s.Type, s.Time})
+		i := slices.IndexFunc(found, func(n newestOf) bool { return n.series == name && n.schedule == s.Type })
+		if i < 0 {
+			i, found = len(found), append(found, newestOf{series: name, schedule: s.Type})
+		}
+		found[i].see(s.Time, e.clock())
 	}
 	return found, nil
 }
 
 // newestBelow looks at the folders of all Pis.
-func newestBelow(dir string) ([]newestOf, error) {
+func newestBelow(dir string, now time.Time) ([]newestOf, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	found, err := newestIn(dir, filepath.Base(dir))
+	found, err := newestIn(dir, filepath.Base(dir), now)
 	for _, entry := range entries {
 		if err == nil && entry.IsDir() {
 			var more []newestOf
-			more, err = newestIn(filepath.Join(dir, entry.Name()), entry.Name())
+			more, err = newestIn(filepath.Join(dir, entry.Name()), entry.Name(), now)
 			found = append(found, more...)
 		}
 	}
 	return found, err
 }
 
-func newestIn(dir, series string) ([]newestOf, error) {
+func newestIn(dir, series string, now time.Time) ([]newestOf, error) {
 	all, err := nightly.ListFolder(dir)
 	var found []newestOf
 	for _, s := range all {
 		i := slices.IndexFunc(found, func(n newestOf) bool { return n.schedule == s.Schedule })
 		if i < 0 {
-			found = append(found, newestOf{series, s.Schedule, s.Time})
-		} else if s.Time.After(found[i].time) {
-			found[i].time = s.Time
+			i, found = len(found), append(found, newestOf{series: series, schedule: s.Schedule})
 		}
+		found[i].see(s.Time, now)
 	}
 	return found, err
 }
@@ -199,8 +209,8 @@ func (e *env) newestHere(ctx context.Context, o *nightlyOptions, c *nightly.Conf
 			n.series = host.Name // its folder is the repository's
 		}
 		for _, x := range all {
-			if x.Schedule == name && x.Time.After(n.time) {
-				n.time = x.Time
+			if x.Schedule == name {
+				n.see(x.Time, e.clock())
 			}
 		}
 		found = append(found, n)

@@ -137,7 +137,7 @@ func (s *repoShelf) besides(entry fs.DirEntry) bool {
 			return ok
 		}
 	}
-	found, err := newestIn(nightly.Below(s.place, name), name)
+	found, err := newestIn(nightly.Below(s.place, name), name, s.e.clock())
 	return err == nil && len(found) > 0
 }
 

@@ -37,6 +37,9 @@ type Verdict struct {
 // wrong.
 const future = 24 * time.Hour
 
+// FromFuture tells whether a snapshot's clock was wrong.
+func FromFuture(t, now time.Time) bool { return t.After(now.Add(future)) }
+
 // Retain judges snapshots, newest first. Each schedule's snapshots of each type
 // are judged by themselves; days begin at midnight in zone.
 func Retain(all []Snapshot, p Policy, now time.Time, zone *time.Location) []Verdict {
@@ -66,7 +69,7 @@ func (p Policy) judge(series []Snapshot, now time.Time, zone *time.Location) []V
 		switch {
 		case s.Pinned != "":
 			reasons[s.Name] = append(reasons[s.Name], fmt.Sprintf("named %q", s.Pinned))
-		case s.Time.After(now.Add(future)):
+		case FromFuture(s.Time, now):
 			reasons[s.Name] = append(reasons[s.Name], "from the future: a clock was wrong")
 		default:
 			counted = append(counted, s)
