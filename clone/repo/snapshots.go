@@ -121,6 +121,9 @@ func (r *Repo) keys(ctx context.Context, prefix string) ([]key, error) {
 	for info, err := range r.s.List(ctx, prefix) {
 		if errors.Is(err, errors.ErrUnsupported) {
 			all, err := r.catalog(ctx)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = errNoCatalog
+			}
 			return slices.DeleteFunc(all, func(k key) bool { return !strings.HasPrefix(k.stem(), prefix) }), err
 		}
 		if err != nil {
@@ -133,15 +136,15 @@ func (r *Repo) keys(ctx context.Context, prefix string) ([]key, error) {
 	return keys, nil
 }
 
+// errNoCatalog is not that there are no snapshots: nobody can tell.
+var errNoCatalog = errors.New(catalogName + " is not there, without which the snapshots on a web server cannot be found: none was made yet, or lifeboat repo prune, where the repository lies, writes it anew")
+
 // maxCatalog bounds the catalog: some 100,000 snapshots.
 const maxCatalog = 8 << 20
 
 // catalog reads the hint of what there is.
 func (r *Repo) catalog(ctx context.Context) ([]key, error) {
 	data, err := r.read(ctx, catalogName, maxCatalog)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,9 @@ func runSnapshots(ctx context.Context, e *env, place, name string) error {
 	if name != "" {
 		some = repo.Whole(all, repo.Match(all, name))
 	}
-	err = e.tellSnapshots(all, some)
+	if len(all) > 0 || bad == nil { // else it is not that there are none
+		err = e.tellSnapshots(all, some)
+	}
 	return errors.Join(err, repoRefusal(place, bad), r.Close())
 }
 
