@@ -103,7 +103,11 @@ func execute(ctx context.Context, e *env, args []string) int {
 		return exit.code
 	}
 	if err != nil {
-		fmt.Fprintf(e.stderr, "lifeboat: %v\n", err)
+		text := err.Error()
+		if cause := context.Cause(ctx); cause != nil { // "interrupt signal received"
+			text = strings.ReplaceAll(text, context.Canceled.Error(), cause.Error())
+		}
+		fmt.Fprintf(e.stderr, "lifeboat: %s\n", text)
 		if hint := hintOf(err); hint != "" {
 			fmt.Fprintf(e.stderr, "  %s\n", hint)
 		}

@@ -174,6 +174,9 @@ func (r *Run) reserve(err error) {
 
 // end tells what came of it.
 func (r *Run) end(ctx context.Context, err error) (Facts, error) {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = fmt.Errorf("%w: %w", cause, err) // which signal
+	}
 	ctx = context.WithoutCancel(ctx)
 	r.facts.Seconds = r.Host.Clock().Sub(r.start).Seconds()
 	err = r.Log.vault.CleanError(err)
