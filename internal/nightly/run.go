@@ -174,7 +174,7 @@ func (r *Run) reserve(err error) {
 
 // end tells what came of it.
 func (r *Run) end(ctx context.Context, err error) (Facts, error) {
-	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); err != nil && cause != nil && cause != context.Canceled {
 		err = fmt.Errorf("%w: %w", cause, err) // which signal
 	}
 	ctx = context.WithoutCancel(ctx)
