@@ -59,7 +59,7 @@ func (b *bench) night(what string) {
 
 const resticLine = "restic -q backup --one-file-system --repo restic root && sync"
 
-// system mounts a card's root at root, from a loop device, with the tool in it.
+// system mounts a card's root at root, from a loop device.
 func (b *bench) system(mib int) (part, disk string) {
 	b.makeTree(mib)
 	size := mib * 3 / 2
@@ -71,18 +71,19 @@ func (b *bench) system(mib int) (part, disk string) {
 	b.undo("delpart", disk, "1")
 	b.run("mount " + part + " root")
 	b.undo("umount", filepath.Join(b.dir, "root"))
-	b.run("mkdir -p repo whole root/repo root/whole root/dev root/proc root/sys root/run root/tmp root/etc && " +
-		"cp " + b.tool + " root/lifeboat && echo bench > root/etc/machine-id")
-	b.write("enter.sh", enter)
+	b.run("mkdir -p repo whole root/{repo,whole,dev,proc,sys,run,tmp,etc} && touch root/lifeboat && echo bench > root/etc/machine-id")
+	b.write("enter.sh", "tool="+b.tool+"\n"+enter)
 	return part, disk
 }
 
 // enter calls the tool as the running system's. What that needs is mounted in a
 // name space of its own, which ends with it: nothing of this machine must ever
-// lie in a folder that a test removes.
+// lie in a folder that a test removes. The tool is not read from the system's
+// disk, as little as its peers are.
 const enter = `set -e
 for dir in dev proc sys run; do mount --rbind /$dir root/$dir; done
 for dir in repo whole; do mount --bind $dir root/$dir; done
+mount --bind $tool root/lifeboat
 exec chroot root /lifeboat "$@"
 `
 
