@@ -13,8 +13,9 @@ import (
 // day's changes. lifeboat sees it as a running root, in a chroot; the peers see
 // the mounted files.
 func (b *bench) nights(mib int) {
-	fixture.Need(b, "restic", "rsync", "partclone.ext4", "addpart", "chroot", "mount", "unshare")
+	fixture.Need(b, "restic", "rsync", "partclone.ext4", "addpart", "casync", "chroot", "mount", "unshare")
 	part, disk := b.system(mib)
+	tool := b.tool
 	b.reads = filepath.Base(disk)
 	b.tool = "unshare --mount sh enter.sh" // from here on
 	b.Setenv("RESTIC_PASSWORD", "bench")
@@ -40,6 +41,24 @@ func (b *bench) nights(mib int) {
 		b.limit(disk, "read", cardRate)
 		b.night("a night's changes, on a disk that reads 40 MB/s")
 	}
+	b.tool, b.reads = tool, ""
+	b.comeBack()
+}
+
+// comeBack restores the last snapshot.
+func (b *bench) comeBack() {
+	ours := contender{
+		name: "lifeboat restore --no-verify REPO@latest", before: "rm -f disk.img",
+		line: b.lifeboat("restore --no-verify repo@latest disk.img"),
+	}
+	b.compare("restore of a snapshot, not read back", ours, contender{
+		name: "casync extract", before: "rm -f peer.img",
+		line: "casync extract --store=repo/chunks.castr $(ls repo/snapshots/*/*.caibx | tail -n 1) peer.img && sync peer.img",
+	})
+	b.run("rm -f peer.img")
+	b.compare("restore of a snapshot, not read back", ours, contender{
+		name: "restic restore", before: "rm -rf files", line: "restic -q restore latest --repo restic --target files && sync",
+	})
 }
 
 // night backs up what a day changes.
