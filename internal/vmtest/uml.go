@@ -7,6 +7,7 @@ package vmtest
 import (
 	"bufio"
 	"context"
+	_ "embed"
 	"fmt"
 	"io"
 	"os"
@@ -59,7 +60,7 @@ func Run(t *testing.T, o Options) {
 	if os.Getenv(guestEnv) != "" {
 		t.Skip("is in a guest already")
 	}
-	fixture.Need(t, umlProgram, "go")
+	fixture.Need(t, umlProgram, "go", "gcc")
 	timeout := o.Timeout
 	if timeout == 0 {
 		timeout = umlTimeout
@@ -69,6 +70,9 @@ func Run(t *testing.T, o Options) {
 	if err := o.pack(t, dir, initrd, timeout); err != nil {
 		t.Fatal(err)
 	}
+	if err := makeShim(t, dir); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout+umlBootAllowed)
 	defer cancel()
 	out, err := boot(ctx, dir, o.kernelArgs(dir, initrd))
@@ -76,6 +80,21 @@ func Run(t *testing.T, o Options) {
 		t.Fatalf("guest: %v\n%s", err, out.tail())
 	}
 	out.report(t)
+}
+
+//go:embed testdata/xstate.c
+var shimSource string
+
+const shimName = "xstate.so"
+
+// makeShim compiles what has a guest start on CPUs that are newer than its kernel.
+func makeShim(t *testing.T, dir string) error {
+	cmd := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-x", "c", "-o", filepath.Join(dir, shimName), "-")
+	cmd.Stdin = strings.NewReader(shimSource)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("gcc: %w: %s", err, out)
+	}
+	return nil
 }
 
 func (o Options) kernelArgs(dir, initrd string) []string {
@@ -100,7 +119,7 @@ func (o Options) kernelArgs(dir, initrd string) []string {
 func boot(ctx context.Context, dir string, args []string) (*transcript, error) {
 	out := &transcript{}
 	cmd := exec.CommandContext(ctx, umlProgram, args...)
-	cmd.Env = append(os.Environ(), "HOME="+dir)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "LD_PRELOAD="+filepath.Join(dir, shimName))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the guest's processes are processes here
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	pipe, w, err := os.Pipe()
