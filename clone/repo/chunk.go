@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"strings"
 	"sync"
 
@@ -24,9 +25,42 @@ func (r *Repo) idOf(plain []byte) ID {
 	if r.seal == nil {
 		return sha512.Sum512_256(plain)
 	}
-	mac := hmac.New(sha512.New512_256, r.seal.ids)
+	mac := r.digest()
 	mac.Write(plain)
 	return ID(mac.Sum(nil))
+}
+
+// idsOf names two chunks. What they have alike in front is digested once: where one
+// block of many has changed, half of them on average.
+func (r *Repo) idsOf(a, b []byte) (ID, ID) {
+	first := r.digest()
+	n := alike(a, b)
+	first.Write(a[:n])
+	second, err := first.(hash.Cloner).Clone()
+	if err != nil {
+		return r.idOf(a), r.idOf(b)
+	}
+	first.Write(a[n:])
+	second.Write(b[n:])
+	return ID(first.Sum(nil)), ID(second.Sum(nil))
+}
+
+// alike is how many bytes in front are the same in both, in whole blocks.
+func alike(a, b []byte) int {
+	const block = 4096
+	n := 0
+	for n+block <= min(len(a), len(b)) && bytes.Equal(a[n:n+block], b[n:n+block]) {
+		n += block
+	}
+	return n
+}
+
+// digest makes an ID of what is written to it.
+func (r *Repo) digest() hash.Hash {
+	if r.seal == nil {
+		return sha512.New512_256()
+	}
+	return hmac.New(sha512.New512_256, r.seal.ids)
 }
 
 // chunkName is where a chunk lies.
@@ -91,6 +125,15 @@ func (r *Repo) pack(dst []byte, id ID, plain []byte) ([]byte, error) {
 
 // unpack is the reverse: the chunk's bytes, which are held against its ID.
 func (r *Repo) unpack(dst []byte, id ID, packed []byte) ([]byte, error) {
+	plain, err := r.decode(dst, id, packed)
+	if err == nil && r.idOf(plain) != id {
+		return nil, &DamageError{id, nil}
+	}
+	return plain, err
+}
+
+// decode is unpack for who holds the bytes against the ID by himself.
+func (r *Repo) decode(dst []byte, id ID, packed []byte) ([]byte, error) {
 	if r.seal != nil {
 		var err error
 		if packed, err = r.seal.open(nil, packed, id[:]); err != nil {
@@ -101,11 +144,10 @@ func (r *Repo) unpack(dst []byte, id ID, packed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, &DamageError{id, err}
 	}
-	if r.idOf(plain) != id {
-		return nil, &DamageError{id, nil}
-	}
 	return plain, nil
 }
+
+type unpacker func(dst []byte, id ID, packed []byte) ([]byte, error)
 
 // maxChunkFile is the most that a chunk's file can rightly have.
 func (r *Repo) maxChunkFile() int64 { return r.blocks.MaxPacked() + sealOverhead }
@@ -113,8 +155,8 @@ func (r *Repo) maxChunkFile() int64 { return r.blocks.MaxPacked() + sealOverhead
 // packedBuffers hold chunks as they lie in a store, while they are on their way.
 var packedBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// fetch reads a chunk of size bytes into dst.
-func (r *Repo) fetch(ctx context.Context, dst []byte, id ID, size int64) ([]byte, error) {
+// fetch reads a chunk of size bytes into dst. with is unpack, or decode.
+func (r *Repo) fetch(ctx context.Context, dst []byte, id ID, size int64, with unpacker) ([]byte, error) {
 	buf := packedBuffers.Get().(*bytes.Buffer)
 	defer packedBuffers.Put(buf)
 	if err := r.readInto(ctx, buf, r.chunkName(id), r.maxChunkFile()); err != nil {
@@ -123,7 +165,7 @@ func (r *Repo) fetch(ctx context.Context, dst []byte, id ID, size int64) ([]byte
 		}
 		return nil, &DamageError{id, err}
 	}
-	plain, err := r.unpack(dst, id, buf.Bytes())
+	plain, err := with(dst, id, buf.Bytes())
 	if err == nil && int64(len(plain)) != size {
 		err = &DamageError{id, fmt.Errorf("it has %d bytes, its place has %d", len(plain), size)}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"lifeboat/clone/repo"
 	"lifeboat/clone/store"
 )
 
@@ -86,4 +87,10 @@ func (m *memory) Remove(_ context.Context, name string) error {
 	defer m.mu.Unlock()
 	delete(m.files, name)
 	return err
+}
+
+// chunkFile is where a chunk lies that is not sealed.
+func chunkFile(id repo.ID) string {
+	x := id.String()
+	return "chunks.castr/" + x[:4] + "/" + x + ".cacnk"
 }

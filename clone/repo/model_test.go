@@ -273,7 +273,7 @@ func complete(s *sim) error {
 			return err
 		}
 		for _, id := range x.IDs() {
-			if _, ok := s.files["chunks.castr/"+id.String()[:4]+"/"+id.String()+".cacnk"]; !ok {
+			if _, ok := s.files[chunkFile(id)]; !ok {
 				return fmt.Errorf("%s of %s: chunk %v is lost", name, rec.Time, id)
 			}
 		}
@@ -312,7 +312,7 @@ func (w *world) cleanUp() {
 			w.t.Fatal(err)
 		}
 		for _, id := range x.IDs() {
-			needed["chunks.castr/"+id.String()[:4]+"/"+id.String()+".cacnk"] = true
+			needed[chunkFile(id)] = true
 		}
 	}
 	for name := range w.s.files {

@@ -113,7 +113,7 @@ func (k *Sink) relayPieces(ctx context.Context, n int64, pieces []extent.Record)
 	b := buf[:place.Len]
 	if k.ids[n] == (ID{}) {
 		clear(b)
-	} else if _, err := k.r.fetch(ctx, buf, k.ids[n], place.Len); err != nil {
+	} else if _, err := k.r.fetch(ctx, buf, k.ids[n], place.Len, k.r.unpack); err != nil {
 		return err
 	}
 	for _, r := range pieces {

@@ -3,9 +3,12 @@ package repo_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"filippo.io/age"
 
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
@@ -98,7 +101,7 @@ func TestSame(t *testing.T) {
 	for seed := range uint64(12) {
 		rnd := rand.New(rand.NewPCG(seed, 10))
 		s := newMemory(false)
-		r := fresh(t, s, repo.InitOptions{}, repo.Options{})
+		r := openFresh(t, s, seed%3 == 0)
 		was := randomContent(rnd, 14*chunk+512)
 		base := mustSave(t, r, was, repo.SaveOptions{})
 
@@ -139,6 +142,42 @@ func TestSame(t *testing.T) {
 		if full := mustSave(t, r, now, repo.SaveOptions{}); !bytes.Equal(indexOf(t, s, snap), indexOf(t, s, full)) {
 			t.Errorf("seed %d: the increment's index is another one than that of reading all", seed)
 		}
+	}
+}
+
+// openFresh makes a repository, sealed or not.
+func openFresh(t *testing.T, s store.Store, sealed bool) *repo.Repo {
+	if !sealed {
+		return fresh(t, s, repo.InitOptions{}, repo.Options{})
+	}
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fresh(t, s, repo.InitOptions{Encrypt: repo.Recipients{Age: []age.Recipient{id.Recipient()}}}, repo.Options{Keys: repo.Keys{Age: []age.Identity{id}}})
+}
+
+// TestSameOutOfAnother: what a base's chunk should bring, and another one's file
+// brings, is not taken.
+func TestSameOutOfAnother(t *testing.T) {
+	t.Parallel()
+	s := newMemory(false)
+	r := fresh(t, s, repo.InitOptions{}, repo.Options{})
+	c := content{bytes: make([]byte, 2*chunk), used: extent.Of(extent.Extent{Len: 2 * chunk})}
+	rand.NewChaCha8([32]byte{1}).Read(c.bytes)
+	base := mustSave(t, r, c, repo.SaveOptions{})
+	ids := idsOf(t, r, base)
+	a, b := chunkFile(ids[0]), chunkFile(ids[1])
+	s.files[a], s.files[b] = s.files[b], s.files[a]
+	recs := []extent.Record{
+		{Extent: extent.Extent{Len: 4096}, Data: bytes.Repeat([]byte{1}, 4096)},
+		{Extent: extent.Extent{Off: 4096, Len: 2*chunk - 4096}, Kind: extent.Same},
+	}
+	var wrong *repo.BaseError
+	var damage *repo.DamageError
+	_, err := save(t.Context(), r, repo.SaveOptions{Identity: somebody, Base: base}, c, recs)
+	if !errors.As(err, &wrong) || !errors.As(err, &damage) || damage.ID != ids[0] {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -269,23 +269,23 @@ func (k *Sink) finish() error {
 }
 
 // store gives a chunk its ID and brings it to where it stays.
-func (k *Sink) store(m *making) error {
+func (k *Sink) store(m *making) (err error) {
 	place := span(m.n, k.r.config.Chunk, k.head.Size)
-	if len(m.same) > 0 {
-		if !m.data && k.unchanged(m, place) {
-			k.ids[m.n] = k.base.index.ids[m.n]
-			if k.base.isZero(m.n) {
-				k.ids[m.n] = ID{}
-			}
-			return nil
+	plain, id := m.buf[:place.Len], &k.ids[m.n]
+	switch {
+	case len(m.same) == 0:
+		*id, err = k.keep(k.ctx, plain)
+		return err
+	case !m.data && k.unchanged(m, place):
+		if !k.base.isZero(m.n) {
+			*id = k.base.index.ids[m.n]
 		}
-		if err := k.fillSame(m, place); err != nil {
-			return err
-		}
+		return nil
 	}
-	id, err := k.keep(k.ctx, m.buf[:place.Len])
-	k.ids[m.n] = id
-	return err
+	if *id, err = k.fillSame(m, plain); err != nil || *id == (ID{}) {
+		return err
+	}
+	return k.w.keep(k.ctx, *id, plain)
 }
 
 // unchanged tells whether all that the base has in use of a chunk, and no more,
@@ -313,18 +313,27 @@ type BaseError struct{ Err error }
 func (e *BaseError) Error() string { return fmt.Sprintf("the snapshot that goes before: %v", e.Err) }
 func (e *BaseError) Unwrap() error { return e.Err }
 
-// fillSame reads what is the same out of the base.
-func (k *Sink) fillSame(m *making, place extent.Extent) error {
-	old := k.r.take()
-	defer k.r.give(old)
-	b, err := k.base.chunk(k.ctx, old, m.n)
+// fillSame reads what is the same out of the base, and names the chunk; zeros by
+// the zero value.
+func (k *Sink) fillSame(m *making, plain []byte) (ID, error) {
+	buf := k.r.take()
+	defer k.r.give(buf)
+	was, err := k.base.fetch(k.ctx, buf, m.n, k.r.decode)
 	if err != nil {
-		return &BaseError{err}
+		return ID{}, &BaseError{err}
 	}
+	off := m.n * k.r.config.Chunk
 	for _, e := range m.same {
-		copy(m.buf[e.Off-place.Off:e.End()-place.Off], b[e.Off-place.Off:])
+		copy(plain[e.Off-off:e.End()-off], was[e.Off-off:])
 	}
-	return nil
+	old, id := k.r.idsOf(was, plain)
+	if want := k.base.index.ids[m.n]; old != want {
+		return ID{}, &BaseError{&DamageError{want, nil}}
+	}
+	if extent.IsZero(plain) {
+		return ID{}, nil
+	}
+	return id, nil
 }
 
 // keep stores a chunk, and names it; zeros are named by the zero value.

@@ -134,19 +134,24 @@ func (s *Source) isZero(n int64) bool {
 
 // chunk reads chunk n into a buffer of the size of a chunk.
 func (s *Source) chunk(ctx context.Context, buf []byte, n int64) ([]byte, error) {
-	place := span(n, s.index.chunk, s.index.size)
-	if s.isZero(n) {
-		clear(buf[:place.Len])
-		return buf[:place.Len], nil
-	}
-	if s.seed != nil && s.luck.Load() > -seedPatience {
-		if b, ok := s.seeded(buf, n, place); ok {
+	if s.seed != nil && !s.isZero(n) && s.luck.Load() > -seedPatience {
+		if b, ok := s.seeded(buf, n, span(n, s.index.chunk, s.index.size)); ok {
 			s.luck.Add(1)
 			return b, nil
 		}
 		s.luck.Add(-1)
 	}
-	b, err := s.r.fetch(ctx, buf, s.index.ids[n], place.Len)
+	return s.fetch(ctx, buf, n, s.r.unpack)
+}
+
+// fetch is chunk without the seed.
+func (s *Source) fetch(ctx context.Context, buf []byte, n int64, with unpacker) ([]byte, error) {
+	place := span(n, s.index.chunk, s.index.size)
+	if s.isZero(n) {
+		clear(buf[:place.Len])
+		return buf[:place.Len], nil
+	}
+	b, err := s.r.fetch(ctx, buf, s.index.ids[n], place.Len, with)
 	if err != nil {
 		return nil, fmt.Errorf("bytes %d to %d: %w", place.Off, place.End(), err)
 	}
