@@ -32,7 +32,7 @@ cards="mtools dosfstools e2fsprogs fdisk gdisk parted f2fs-tools btrfs-progs zst
 boards="kmod device-tree-compiler mmdebstrap qemu-user-static binfmt-support arch-test dnsmasq-base socat iproute2 tcpdump u-boot-qemu u-boot-tools"
 backports="qemu-system-arm qemu-system-x86"
 backports_min=1:9.0
-toolchain="gcc libc6-dev git make" # for the race detector, and the house rules
+toolchain="gcc libc6-dev git make" # for the race detector, guests, and the house rules
 guests="user-mode-linux uml-utilities e2fsck-static"
 # The server that SFTP is tested with. Tests start one of their own, on the
 # loopback; see keep_ssh_off.
