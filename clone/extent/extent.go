@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 )
 
 // An Extent is the half-open range [Off, Off+Len) of bytes.
@@ -104,8 +105,12 @@ func (s Set) Shift(d int64) Set {
 	return r
 }
 
-// Clip is the part of s that lies in e.
-func (s Set) Clip(e Extent) Set { return s.Intersect(Of(e)) }
+// Clip is the part of s that lies in e. It takes as long as that is long, whatever s
+// has before it.
+func (s Set) Clip(e Extent) Set {
+	first := sort.Search(len(s), func(i int) bool { return s[i].End() > e.Off })
+	return s[first:].Intersect(Of(e))
+}
 
 // Contains tells whether all of e lies in the set. An empty extent does.
 func (s Set) Contains(e Extent) bool {

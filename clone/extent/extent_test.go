@@ -45,9 +45,12 @@ func TestAlgebra(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		a, b := randomBits(r), randomBits(r)
+		off := r.Int64N(space + 1)
+		window := extent.Extent{Off: off, Len: r.Int64N(space + 1 - off)}
 		for name, c := range map[string]struct{ got, want extent.Set }{
 			"union":     {a.set().Union(b.set()), zip(a, b, func(x, y bool) bool { return x || y }).set()},
 			"intersect": {a.set().Intersect(b.set()), zip(a, b, func(x, y bool) bool { return x && y }).set()},
+			"clip":      {a.set().Clip(window), a.set().Intersect(extent.Of(window))},
 			"subtract":  {a.set().Subtract(b.set()), zip(a, b, func(x, y bool) bool { return x && !y }).set()},
 		} {
 			if len(c.got)+len(c.want) > 0 && !reflect.DeepEqual(c.got, c.want) {
