@@ -78,18 +78,17 @@ func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
 	host.Guard = guardCommand(e, o.file)
 	vault := hostVault()
 	log := e.nightlyLog(vault)
+	var doubt error
 	if !e.dry {
-		if err := log.Open(s.LogFolder, name, s.LogLevel, s.LogKeep); err != nil {
-			return err
-		}
+		doubt = log.Open(s.LogFolder, name, s.LogLevel, s.LogKeep)
 	}
 	crier, err := nightly.NewCrier(s.Notify, e.client, vault, host.Name, log.Infof)
 	if err == nil && !isAddress(s.To) {
 		s.Credentials, err = vault.File(s.Credentials)
 	}
 	run := nightly.Run{
-		Broken: err,
-		Host:   host, Schedule: name, Settings: s, Pinned: o.pinned, Full: o.full, DryRun: e.dry, Backup: nightlyBackup{e, vault},
+		Doubt: doubt, Broken: err,
+		Host: host, Schedule: name, Settings: s, Pinned: o.pinned, Full: o.full, DryRun: e.dry, Backup: nightlyBackup{e, vault},
 		Crier: crier, Log: log, Language: e.languageOf(s), Rescuer: e.rescuer(host, &o.configOptions, log),
 	}
 	facts, err := run.Do(ctx)

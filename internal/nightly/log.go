@@ -46,7 +46,8 @@ func NewLog(out io.Writer, journal bool, clock func() time.Time, v *Vault) *Log 
 }
 
 // Open begins a log file for a run, and removes old ones of its schedule. An
-// empty folder is none.
+// empty folder is none. Behind an error it logs to out alone: a card that can only
+// be read any more must be saved all the same.
 func (l *Log) Open(folder, schedule, level string, keep int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -146,5 +147,12 @@ func (l *Log) Close() error {
 	if l.file == nil {
 		return nil
 	}
-	return errors.Join(l.bad, l.file.Close())
+	return l.file.Close()
+}
+
+// trouble is why the file has not all that was logged.
+func (l *Log) trouble() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bad
 }

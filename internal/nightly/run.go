@@ -45,6 +45,7 @@ type Run struct {
 	Rescuer  Rescuer
 	Log      *Log
 	Language speech.Language
+	Doubt    error // a reservation that there is before it begins
 	Broken   error // why nothing can be done; it is told as that of any other run
 
 	// state
@@ -71,6 +72,7 @@ func (h Host) SeriesName(s Settings) string {
 func (r *Run) Do(ctx context.Context) (Facts, error) {
 	r.start = r.Host.Clock()
 	r.facts = Facts{Kind: Started, Host: r.Host.Name, Schedule: r.Schedule, Type: r.Settings.Type, To: shownTo(r.Settings), DryRun: r.DryRun, Log: r.Log.Path()}
+	r.reserve(r.Doubt)
 	if r.Broken != nil {
 		return r.end(ctx, r.Broken)
 	}
@@ -180,6 +182,7 @@ func (r *Run) end(ctx context.Context, err error) (Facts, error) {
 	ctx = context.WithoutCancel(ctx)
 	r.facts.Seconds = r.Host.Clock().Sub(r.start).Seconds()
 	err = r.Log.vault.CleanError(err)
+	r.reserve(r.Log.trouble())
 	switch {
 	case err != nil:
 		r.facts.Kind, r.facts.Error = Failed, err.Error()
