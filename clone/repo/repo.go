@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"aead.dev/minisign"
@@ -143,7 +144,7 @@ func Init(ctx context.Context, s store.Store, c InitOptions, o Options) error {
 func Open(ctx context.Context, s store.Store, o Options) (*Repo, error) {
 	r := &Repo{s: s, o: o.defaults()}
 	data, err := r.read(ctx, configName, maxConfig)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // an image, say
 		return nil, ErrNoRepository
 	}
 	if err != nil {

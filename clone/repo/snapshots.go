@@ -18,7 +18,7 @@ import (
 // keys are trusted, its signature.
 type Snapshot struct {
 	Record
-	Signed bool // by a trusted key
+	Signed bool `json:"signed"` // by a trusted key
 }
 
 // A BadSnapshotError is a record that cannot be used.

@@ -71,6 +71,9 @@ func runNightly(ctx context.Context, e *env, o nightlyOptions) error {
 	if err != nil {
 		return err
 	}
+	if s.To == "" {
+		return noDestination()
+	}
 	host, err := e.nightlyHost()
 	if err != nil {
 		return err

@@ -52,7 +52,7 @@ func (e *env) snapshotsOf(ctx context.Context, h nightly.Host, s nightly.Setting
 		return nil, noDestination()
 	}
 	vault := hostVault()
-	err = h.Visit(ctx, s, e.nightlyLog(vault).Debugf, func(place string) error {
+	err = h.Visit(ctx, s, e.nightlyLog(vault).Infof, func(place string) error {
 		shelf, err := nightlyBackup{e, vault}.Open(ctx, h, s, place, false)
 		if err != nil {
 			return err

@@ -54,7 +54,7 @@ func Load(layers []Layer, uid int) (*Config, error) {
 	c := &Config{given: map[string]value{}, flags: map[string]value{}}
 	for _, l := range layers {
 		text, err := readOwn(l.Path, uid)
-		if errors.Is(err, fs.ErrNotExist) && !l.Must {
+		if (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) && !l.Must { // a daemon's home can be /dev/null
 			continue
 		}
 		if err == nil {
