@@ -135,6 +135,9 @@ func (r *Run) forget(ctx context.Context, shelf Shelf) error {
 	r.kept = 0
 	var gone []Snapshot
 	for _, v := range Retain(mine, r.Settings.Keep, r.Host.Clock(), r.Host.Zone) {
+		if v.Type == SnapshotType && FromFuture(v.Time, r.Host.Clock()) {
+			r.reserve(fmt.Errorf("%s is from the future, for a clock was wrong: until then it is the latest one, and each backup reads all; lifeboat repo forget takes it away", v.Called()))
+		}
 		if v.Keep {
 			r.kept++
 			r.Log.Debugf("%s stays: %s", v.Called(), v.Why)
