@@ -55,12 +55,12 @@ func runRepoForget(ctx context.Context, e *env, o forgetOptions) error {
 func (e *env) forget(ctx context.Context, r *repo.Repo, o forgetOptions) error {
 	all, bad := r.Snapshots(ctx, "")
 	var gone []*repo.Snapshot
+	var unreadable []string // SERIES/ID
 	for _, name := range o.names {
 		s, err := repo.Choose(all, name)
 		if errors.Is(err, repo.ErrNoSnapshot) && bad != nil {
-			series, id, _ := strings.Cut(name, "/")
-			if !e.dry && r.ForgetID(ctx, series, id) == nil {
-				e.tellForgotten("forgotten", name)
+			if hasBad(bad, name) {
+				unreadable = append(unreadable, name)
 				continue
 			}
 			err = errors.Join(err, bad)
@@ -85,10 +85,27 @@ func (e *env) forget(ctx context.Context, r *repo.Repo, o forgetOptions) error {
 	} else if err := r.Forget(ctx, gone...); err != nil {
 		return fmt.Errorf("%s: %w", shown(o.place), err)
 	}
+	for _, name := range unreadable {
+		if series, id, _ := strings.Cut(name, "/"); !e.dry {
+			if err := r.ForgetID(ctx, series, id); err != nil {
+				return fmt.Errorf("%s: %w", shown(o.place), err)
+			}
+		}
+		e.tellForgotten(verb, name)
+	}
 	for _, s := range gone {
 		e.tellForgotten(verb, s.Label())
 	}
 	return nil
+}
+
+// hasBad tells whether SERIES/ID is among the snapshots that cannot be used.
+func hasBad(err error, name string) bool {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(many.Unwrap(), func(one error) bool { return hasBad(one, name) })
+	}
+	var bad *repo.BadSnapshotError
+	return errors.As(err, &bad) && bad.Series+"/"+bad.ID == name
 }
 
 func (e *env) tellForgotten(verb, name string) {
