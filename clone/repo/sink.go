@@ -67,7 +67,7 @@ type Sink struct {
 // A making is a chunk that records are put into.
 type making struct {
 	n    int64
-	buf  []byte
+	buf  []byte     // nil = nothing needed it yet
 	same extent.Set // as in the base
 	data bool       // something else came as well
 }
@@ -234,12 +234,11 @@ func (k *Sink) add(n int64, r extent.Record) error {
 		if err := k.finish(); err != nil {
 			return err
 		}
-		k.cur = &making{n: n, buf: k.r.take()}
-		clear(k.cur.buf)
+		k.cur = &making{n: n}
 	}
 	switch r.Kind {
 	case extent.Data:
-		copy(k.cur.buf[r.Off-n*k.r.config.Chunk:], r.Data)
+		copy(k.bufferOf(k.cur)[r.Off-n*k.r.config.Chunk:], r.Data)
 		k.cur.data = true
 	case extent.Same:
 		k.cur.same = k.cur.same.Append(r.Extent)
@@ -258,29 +257,47 @@ func (k *Sink) finish() error {
 		return k.ctx.Err()
 	}
 	if err := k.ctx.Err(); err != nil {
-		k.r.give(m.buf)
+		k.drop(m)
 		return k.group.Wait()
 	}
 	k.group.Go(func() error {
-		defer k.r.give(m.buf)
+		defer k.drop(m)
 		return k.store(m)
 	})
 	return nil
 }
 
+// bufferOf is that of a chunk, zeros at first. Most chunks of an increment need
+// none.
+func (k *Sink) bufferOf(m *making) []byte {
+	if m.buf == nil {
+		m.buf = k.r.take()
+		clear(m.buf)
+	}
+	return m.buf
+}
+
+// drop gives a chunk's buffer back.
+func (k *Sink) drop(m *making) {
+	if m.buf != nil {
+		k.r.give(m.buf)
+		m.buf = nil
+	}
+}
+
 // store gives a chunk its ID and brings it to where it stays.
 func (k *Sink) store(m *making) (err error) {
-	place := span(m.n, k.r.config.Chunk, k.head.Size)
-	plain, id := m.buf[:place.Len], &k.ids[m.n]
-	switch {
-	case len(m.same) == 0:
-		*id, err = k.keep(k.ctx, plain)
-		return err
-	case !m.data && k.unchanged(m, place):
+	place, id := span(m.n, k.r.config.Chunk, k.head.Size), &k.ids[m.n]
+	if len(m.same) > 0 && !m.data && k.unchanged(m, place) {
 		if !k.base.isZero(m.n) {
 			*id = k.base.index.ids[m.n]
 		}
 		return nil
+	}
+	plain := k.bufferOf(m)[:place.Len]
+	if len(m.same) == 0 {
+		*id, err = k.keep(k.ctx, plain)
+		return err
 	}
 	if *id, err = k.fillSame(m, plain); err != nil || *id == (ID{}) {
 		return err
@@ -356,7 +373,7 @@ func (k *Sink) Abort(ctx context.Context) error {
 		k.stop = nil
 	}
 	if k.cur != nil {
-		k.r.give(k.cur.buf)
+		k.drop(k.cur)
 		k.cur = nil
 	}
 	err := k.w.end(ctx)
