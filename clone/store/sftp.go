@@ -151,12 +151,18 @@ func ask[T any](ctx context.Context, s *SFTP, name string, f func(*sftp.Client, 
 	if err != nil {
 		return none, err
 	}
+	return askAbout(ctx, s, name, s.o.Patience, func(c *sftp.Client) (T, error) { return f(c, at) })
+}
+
+// askAbout is ask for what may take longer, and for folders. Name is for messages.
+func askAbout[T any](ctx context.Context, s *SFTP, name string, limit time.Duration, f func(*sftp.Client) (T, error)) (T, error) {
+	var none T
 	for again := true; ; again = false {
 		l, err := s.connected(ctx)
 		if err != nil {
 			return none, err
 		}
-		v, err := call(ctx, l, s.o.Patience, func(c *sftp.Client) (T, error) { return f(c, at) })
+		v, err := call(ctx, l, limit, f)
 		if err == nil || !again || ctx.Err() != nil || errors.Is(err, errStalled) || !l.lost(err) {
 			return v, s.explain(l, name, err)
 		}
@@ -188,7 +194,15 @@ func (s *SFTP) Remove(ctx context.Context, name string) error {
 	if _, err := s.Stat(ctx, name); err != nil {
 		return err // the library would go on and remove a folder
 	}
-	_, err := ask(ctx, s, name, func(c *sftp.Client, at string) (struct{}, error) { return struct{}{}, c.Remove(at) })
+	asked := false
+	_, err := ask(ctx, s, name, func(c *sftp.Client, at string) (struct{}, error) {
+		err := c.Remove(at)
+		if asked && errors.Is(err, fs.ErrNotExist) {
+			err = nil // only the answer was lost
+		}
+		asked = true
+		return struct{}{}, err
+	})
 	return err
 }
 
@@ -288,12 +302,7 @@ func (s *SFTP) folders(ctx context.Context, names []string) ([][]fs.FileInfo, er
 
 func (s *SFTP) folder(ctx context.Context, name string) ([]fs.FileInfo, error) {
 	at := cmp.Or(path.Join(s.dir, name), ".")
-	l, err := s.connected(ctx)
-	if err != nil {
-		return nil, err
-	}
 	// A large folder comes in many answers: the connection's own watch is the limit.
 	const long = time.Hour
-	entries, err := call(ctx, l, long, func(c *sftp.Client) ([]fs.FileInfo, error) { return c.ReadDirContext(ctx, at) })
-	return entries, s.explain(l, name, err)
+	return askAbout(ctx, s, name, long, func(c *sftp.Client) ([]fs.FileInfo, error) { return c.ReadDirContext(ctx, at) })
 }

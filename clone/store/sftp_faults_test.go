@@ -123,6 +123,53 @@ func TestSFTPPutOutlivesCuts(t *testing.T) {
 	}
 }
 
+// TestSFTPLostAnswers: what the server did, and could not tell, is done.
+func TestSFTPLostAnswers(t *testing.T) {
+	t.Parallel()
+	s := fixture.SSHD(t)
+	dir := folder(t, map[string]string{"a": "a", "b": "b", "c": "c"})
+	line := fixture.NewLine(t, s.Addr)
+	o := sshOptions(s)
+	o.KnownHosts = knownAs(t, s, line.Addr)
+	st := sftpStore(t, s, line.Addr, dir, o)
+	for name, do := range map[string]func() error{
+		"remove": func() error { return st.Remove(t.Context(), "a") },
+		"move":   func() error { return st.Move(t.Context(), "b", "d") },
+		"list": func() error {
+			for _, err := range st.List(t.Context(), "") {
+				return err
+			}
+			return nil
+		},
+	} {
+		if _, err := st.Stat(t.Context(), "c"); err != nil {
+			t.Fatal(err)
+		}
+		broke := false
+		line.BreakAt(fixture.Break{Answers: true, Skip: map[string]int{"remove": 1}[name], Then: func() { broke = true }})
+		if err := do(); err != nil || !broke {
+			t.Errorf("%s: got %v, line broken: %t", name, err, broke)
+		}
+	}
+	if _, err := st.Stat(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	line.BreakAt(fixture.Break{Answers: true, Skip: 5, Then: func() { // open, write, fsync, fstat, close
+		if got, err := os.ReadFile(filepath.Join(dir, "e")); err != nil || string(got) != "ours" {
+			t.Errorf("the line did not break behind the rename: %v", err)
+		}
+		writeFile(t, filepath.Join(dir, "e"), "somebody else's")
+	}})
+	if err := store.PutBytes(t.Context(), st, "e", []byte("ours")); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	for name, there := range map[string]bool{"a": false, "b": false, "c": true, "d": true, "e": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); there != (err == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

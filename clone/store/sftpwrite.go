@@ -74,9 +74,10 @@ type sftpPut struct {
 	// state
 	link    *sshLink
 	file    *sftp.File
-	off     int64 // that the server has confirmed
-	begun   bool  // something may lie there
-	renamed bool  // the last step was begun
+	off     int64     // that the server has confirmed
+	time    time.Time // of the file, by the server
+	begun   bool      // something may lie there
+	renamed bool      // the last step was begun
 }
 
 // fill brings the bytes over.
@@ -195,22 +196,22 @@ func (p *sftpPut) publish(ctx context.Context) error {
 		return p.wasRenamed(ctx)
 	}
 	file, size := p.file, p.off
-	err := do(ctx, p.link, syncLimit, func(c *sftp.Client) error {
+	st, err := call(ctx, p.link, syncLimit, func(c *sftp.Client) (fs.FileInfo, error) {
 		if _, ok := c.HasExtension(extFsync); ok {
 			if err := file.Sync(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		st, err := file.Stat()
 		if err == nil && st.Size() != size {
 			err = fmt.Errorf("the server has %d of %d bytes", st.Size(), size)
 		}
-		return errors.Join(err, file.Close())
+		return st, errors.Join(err, file.Close())
 	})
 	if err != nil {
 		return err
 	}
-	p.renamed = true
+	p.renamed, p.time = true, st.ModTime()
 	return p.rename(ctx)
 }
 
@@ -237,7 +238,8 @@ func rename(c *sftp.Client, from, to string) error {
 	return c.Rename(from, to)
 }
 
-// wasRenamed finds out what became of a rename whose answer never came.
+// wasRenamed finds out what became of a rename whose answer never came. Somebody
+// else may have put another file in the place of ours since.
 func (p *sftpPut) wasRenamed(ctx context.Context) error {
 	there, err := call(ctx, p.link, p.s.o.Patience, func(c *sftp.Client) (bool, error) {
 		_, err := c.Stat(p.part)
@@ -253,8 +255,8 @@ func (p *sftpPut) wasRenamed(ctx context.Context) error {
 		return p.rename(ctx)
 	}
 	st, err := call(ctx, p.link, p.s.o.Patience, func(c *sftp.Client) (fs.FileInfo, error) { return c.Stat(p.at) })
-	if err == nil && st.Size() != p.off {
-		err = fmt.Errorf("the server has %d of %d bytes", st.Size(), p.off)
+	if err == nil && st.Size() != p.off && st.ModTime().Before(p.time) {
+		err = fmt.Errorf("the server has lost it, and an older file of %d bytes is there", st.Size())
 	}
 	return err
 }
