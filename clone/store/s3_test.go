@@ -5,9 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"lifeboat/clone/store"
 	"lifeboat/clone/store/storetest"
@@ -154,6 +158,55 @@ func TestS3Refusals(t *testing.T) {
 					t.Errorf("%s: got a secret in %v", what, err)
 				}
 			}
+		}
+	})
+}
+
+// TestS3Clean: old unfinished uploads below the store's folder end, young ones
+// and others' stay. A key that may not end them is no error.
+func TestS3Clean(t *testing.T) {
+	t.Parallel()
+	eachS3(t, func(t *testing.T, server *fixture.S3Server) {
+		client, err := minio.NewCore(server.Addr, &minio.Options{Creds: credentials.NewStaticV4(fixture.S3Key, fixture.S3Secret, "")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]string{}
+		for _, key := range []string{"pi/a", "pi/sub/b", "pine"} {
+			if ids[key], err = client.NewMultipartUpload(t.Context(), "cards", key, minio.PutObjectOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alive := func() (keys []string) {
+			for key, id := range ids {
+				data := strings.NewReader(content)
+				if _, err := client.PutObjectPart(t.Context(), "cards", key, id, 1, data, int64(len(content)), minio.PutObjectPartOptions{}); err == nil {
+					keys = append(keys, key)
+				}
+			}
+			return slices.Sorted(slices.Values(keys))
+		}
+		clean := func(key string, before time.Duration) {
+			t.Helper()
+			o := s3Options("http://" + server.Addr)
+			o.AccessKey = key
+			s := s3Store(t, "s3://cards/pi", o).(*store.S3)
+			if _, err := s.Clean(t.Context(), time.Now().Add(before)); err != nil {
+				t.Errorf("clean: %v", err)
+			}
+		}
+		clean(fixture.S3Key, -time.Hour)
+		clean("nobody", time.Hour)
+		if got := alive(); len(got) != 3 {
+			t.Errorf("got %q, want all", got)
+		}
+		clean(fixture.S3Key, time.Hour)
+		want := []string{"pine"}
+		if strings.HasSuffix(t.Name(), "/rclone") {
+			want = []string{"pi/a", "pi/sub/b", "pine"} // 1.76 lists none
+		}
+		if got := alive(); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }

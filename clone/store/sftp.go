@@ -35,6 +35,7 @@ type SFTP struct {
 	gate     chan struct{} // held by who looks at what follows
 	password string
 	link     *sshLink
+	making   *making
 }
 
 var _ Store = (*SFTP)(nil)
@@ -46,7 +47,7 @@ func NewSFTP(u *url.URL, o SSHOptions) (*SFTP, error) {
 	if o.Patience <= 0 {
 		o.Patience = sshPatience
 	}
-	s := &SFTP{o: o, user: cmp.Or(u.User.Username(), o.User), gate: make(chan struct{}, 1)}
+	s := &SFTP{o: o, user: cmp.Or(u.User.Username(), o.User), gate: make(chan struct{}, 1), making: &making{of: map[string]Info{}}}
 	s.password, _ = u.User.Password()
 	s.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "22"))
 	s.shown = "sftp://" + s.user + "@" + u.Host
@@ -261,7 +262,9 @@ func (s *SFTP) List(ctx context.Context, prefix string) iter.Seq2[Info, error] {
 				for _, e := range entries {
 					name := path.Join(now[i], e.Name())
 					switch {
-					case strings.HasPrefix(e.Name(), "."), !fs.ValidPath(name):
+					case !fs.ValidPath(name):
+					case strings.HasPrefix(e.Name(), "."):
+						s.making.see(name, e)
 					case e.IsDir() && overlap(name+"/", prefix):
 						todo = append(todo[:len(todo):len(todo)], name)
 					case e.Mode().IsRegular() && strings.HasPrefix(name, prefix):
