@@ -53,61 +53,21 @@ func inFolder(t *testing.T, times int, seed uint64) histogram {
 	return (&killer{t: t, dir: dir, place: dir + "/"}).run(times, seed)
 }
 
-// TestCutOff is the same with the repository behind SFTP: processes are killed, or
-// their line is cut.
-func TestCutOff(t *testing.T) {
-	t.Parallel()
-	behindSFTP(t, 2, 2)
-}
-
-// TestCutOffOften is the campaign, in S3 as well. Not on rclone: it remembers for
-// minutes what a folder held, and the judge writes beside it.
-func TestCutOffOften(t *testing.T) {
-	seed := often(t)
-	t.Run("sftp", func(t *testing.T) {
-		t.Parallel()
-		behindSFTP(t, 100, seed)
-	})
-	t.Run("versitygw", func(t *testing.T) {
-		t.Parallel()
-		inS3(t, "versitygw", 50, seed)
-	})
-}
-
-func behindSFTP(t *testing.T, times int, seed uint64) {
-	t.Helper()
-	server := fixture.SSHD(t)
-	line := fixture.NewLine(t, server.Addr)
-	dir := filepath.Join(t.TempDir(), "repo")
-	place := "sftp://" + server.User + "@" + line.Addr + dir + "/?hostkey=" + server.HostKey
-	(&killer{t: t, dir: dir, place: place, line: line, env: []string{"LIFEBOAT_SSH_IDENTITY=" + server.Key, "SSH_AUTH_SOCK="}}).run(times, seed)
-}
-
-func inS3(t *testing.T, kind string, times int, seed uint64) {
-	t.Helper()
-	server := fixture.S3(t, kind, "backup")
-	line := fixture.NewLine(t, server.Addr)
-	env := []string{"AWS_ENDPOINT_URL_S3=http://" + line.Addr, "AWS_ACCESS_KEY_ID=" + fixture.S3Key, "AWS_SECRET_ACCESS_KEY=" + fixture.S3Secret}
-	(&killer{t: t, dir: filepath.Join(server.Dir, "backup", "pis"), place: "s3://backup/pis/", line: line, env: env}).run(times, seed)
-}
-
 // victims are the jobs of those who may be killed, and steps of theirs.
 var victims = []struct {
 	jobs  []string
 	steps []string
 }{
-	{[]string{"backup a"}, []string{"put-intent", "look-up-chunk", "put-chunk", "read-chunk", "put-index", "put-manifest", "put-record", "put-catalog", "read"}},
-	{[]string{"forget", "prune"}, []string{"forget-record", "end-intent", "put-catalog", "begin-prune", "condemn", "sweep-chunk", "sweep-file", "end-list", "end-prune", "clean-", "read"}},
+	{[]string{"backup a"}, []string{"put-intent", "look-up-chunk", "put-chunk", "read-chunk", "put-index", "put-manifest", "put-record", "put-catalog", "list", "read"}},
+	{[]string{"forget", "prune"}, []string{"forget-record", "end-intent", "put-catalog", "begin-prune", "condemn", "sweep-chunk", "sweep-file", "end-list", "end-prune", "clean-", "list", "read"}},
 }
 
 // A killer is one campaign.
 type killer struct {
 	// config
 	t     *testing.T
-	dir   string        // where the files of the repository lie
-	place string        // the same, as workers reach it
-	line  *fixture.Line // to it; nil = it is of this machine
-	env   []string      // of workers
+	dir   string // where the files of the repository lie
+	place string // the same, as workers reach it
 
 	// state
 	rnd    *rand.Rand
@@ -121,7 +81,7 @@ func (k *killer) run(times int, seed uint64) histogram {
 	k.t.Helper()
 	fixture.Need(k.t, "casync")
 	k.rnd, k.ledger, k.steps = rand.New(rand.NewPCG(seed, 3)), newLedger(), histogram{}
-	k.hire(order{Place: k.place, Stages: [][]string{{"init"}, {"backup a"}, {"backup a"}}, Seed: seed}).follow(k.hear)
+	hire(k.t, order{Place: k.place, Stages: [][]string{{"init"}, {"backup a"}, {"backup a"}}, Seed: seed}).follow(k.hear)
 	for done := 0; done < times && !k.t.Failed(); {
 		if deadline, ok := k.t.Deadline(); ok && time.Until(deadline) < time.Minute {
 			k.t.Logf("no time is left for more than %d of %d", done, times)
@@ -139,13 +99,6 @@ func (k *killer) run(times int, seed uint64) histogram {
 	return k.steps
 }
 
-func (k *killer) hire(o order) *crew {
-	if k.line != nil {
-		o.Delay = serverDelay
-	}
-	return hire(k.t, o, k.env...)
-}
-
 // round lets both work, and interrupts one of them if it comes to the step that
 // is meant; false where it did not.
 func (k *killer) round() bool {
@@ -154,7 +107,6 @@ func (k *killer) round() bool {
 	victim := k.turn % len(victims)
 	steps := victims[victim].steps
 	b := &bomb{step: steps[k.turn/len(victims)%len(steps)], left: k.rnd.IntN(3), delay: time.Duration(math.Pow(k.rnd.Float64(), 3) * float64(2*time.Millisecond))}
-	cut := k.line != nil && k.rnd.IntN(2) == 0
 	var all sync.WaitGroup
 	ended := make([]bool, len(victims))
 	for i, v := range victims {
@@ -162,25 +114,22 @@ func (k *killer) round() bool {
 		for _, job := range v.jobs {
 			stages = append(stages, []string{job})
 		}
-		c := k.hire(order{Place: k.place, Stages: stages, Seed: k.rnd.Uint64()})
+		c := hire(k.t, order{Place: k.place, Stages: stages, Seed: k.rnd.Uint64()})
 		hear := k.hear
 		if i == victim {
 			b.blow = func() { _ = c.cmd.Process.Kill() } // it may have ended
-			if cut {
-				b.blow = k.line.Cut
-			}
 			hear = func(verb, rest string) { k.hear(verb, rest); b.hear(verb, rest) }
 		}
 		all.Go(func() { ended[i] = c.follow(hear) })
 	}
 	all.Wait()
 	for i, ended := range ended {
-		if !ended && (i != victim || cut) {
+		if !ended && i != victim {
 			k.t.Error("a worker that nobody killed did not come to its end")
 		}
 	}
 	k.ledger.judge(k.t, k.dir, k.rnd)
-	done := b.armed && (cut || !ended[victim])
+	done := b.armed && !ended[victim]
 	if done {
 		k.steps[b.last]++
 	}
@@ -189,7 +138,7 @@ func (k *killer) round() bool {
 
 func (k *killer) hear(verb, rest string) {
 	k.ledger.hear(verb, rest)
-	if verb == "failed" && !workMayFail(rest) && (k.line == nil || !strings.Contains(rest, "connection")) {
+	if verb == "failed" && !workMayFail(rest) {
 		k.t.Error(rest)
 	}
 }

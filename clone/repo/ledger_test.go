@@ -172,6 +172,15 @@ func (l *ledger) tidy(t *testing.T, dir string) {
 		_, err := r.Prune(t.Context(), repo.PruneOptions{})
 		must(t, err)
 	}
+	l.tidied(t, dir)
+}
+
+// tidied holds that nothing is in a folder that no snapshot needs.
+func (l *ledger) tidied(t *testing.T, dir string) {
+	t.Helper()
+	r, err := repo.Open(t.Context(), store.NewFolder(dir), workOptions())
+	must(t, err)
+	defer r.Close()
 	needed := map[string]bool{"repository.json": true, "catalog.json": true}
 	all, err := r.Snapshots(t.Context(), "")
 	must(t, err)

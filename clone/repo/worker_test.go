@@ -63,6 +63,8 @@ func work(t *testing.T, args []string) {
 	w.s = &teller{Store: s, w: w}
 	if f, ok := s.(*store.Folder); ok {
 		w.s = &folderTeller{w.s.(*teller), f}
+	} else if c, ok := s.(cleaner); ok {
+		w.s = &cleanTeller{w.s.(*teller), c}
 	}
 	for i, stage := range o.Stages {
 		var all sync.WaitGroup
@@ -225,6 +227,9 @@ func stepOf(verb, name string) string {
 	if name, ok := names[verb+" "+kind]; ok {
 		return strings.ReplaceAll(name, " ", "-")
 	}
+	if verb == "list" {
+		return verb
+	}
 	if verb == "put" || verb == "clean" || verb == "sync" {
 		return verb + "-" + kind
 	}
@@ -272,6 +277,21 @@ func (s *folderTeller) Clean(ctx context.Context, before time.Time) (int64, erro
 func (s *folderTeller) Sync(ctx context.Context) error {
 	s.step("sync", "")
 	return s.f.Sync(ctx)
+}
+
+// A cleanTeller is of a server on which leftovers can be removed.
+type cleanTeller struct {
+	*teller
+	c cleaner
+}
+
+type cleaner interface {
+	Clean(ctx context.Context, before time.Time) (int64, error)
+}
+
+func (s *cleanTeller) Clean(ctx context.Context, before time.Time) (int64, error) {
+	s.step("clean", "")
+	return s.c.Clean(ctx, before)
 }
 
 // Batch has chunks given their names together, as those of a folder are.
