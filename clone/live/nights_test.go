@@ -46,7 +46,8 @@ func newNights(tb testing.TB, c *card) *nights {
 	n := &nights{card: c, dir: tb.TempDir(), state: filepath.Join(tb.TempDir(), "state"), every: 1000}
 	s, _, err := store.Open(n.dir+"/x", store.Options{})
 	must(tb, err)
-	must(tb, repo.Init(tb.Context(), s, repo.InitOptions{Chunk: repo.MinChunk}, repo.Options{}))
+	_, err = repo.Init(tb.Context(), s, repo.InitOptions{Chunk: repo.MinChunk}, repo.Options{})
+	must(tb, err)
 	n.repo, err = repo.Open(tb.Context(), s, repo.Options{})
 	must(tb, err)
 	tb.Cleanup(func() { n.repo.Close() })

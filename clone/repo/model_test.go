@@ -85,7 +85,8 @@ func model(t *testing.T, seed uint64, sum map[string]int) {
 		w.pool = append(w.pool, b)
 	}
 	w.act(func(p *process) error {
-		return repo.Init(w.ctx, p, repo.InitOptions{Chunk: chunk, Grace: simGrace}, repo.Options{})
+		_, err := repo.Init(w.ctx, p, repo.InitOptions{Chunk: chunk, Grace: simGrace}, repo.Options{})
+		return err
 	})
 	w.s.run(100, 0, w.ended(1))
 	w.s.check = complete

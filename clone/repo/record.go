@@ -145,8 +145,17 @@ func (r *Repo) encodeRecord(rec *Record) ([]byte, error) {
 	return r.seal.seal(r.o.Random, nil, data, []byte(rec.stem()+recordExt))
 }
 
-// decodeRecord reads the record's file.
+// decodeRecord reads the record's file, and holds it against place and repository.
 func (r *Repo) decodeRecord(data []byte, series, id string) (*Record, error) {
+	rec, err := r.openRecord(data, series, id)
+	if err != nil {
+		return nil, err
+	}
+	return rec, rec.check(r.config, series, id)
+}
+
+// openRecord reads the record's file, whatever it says.
+func (r *Repo) openRecord(data []byte, series, id string) (*Record, error) {
 	if r.seal != nil {
 		var err error
 		if data, err = r.seal.open(nil, data, []byte(stem(series, id)+recordExt)); err != nil {
@@ -154,10 +163,7 @@ func (r *Repo) decodeRecord(data []byte, series, id string) (*Record, error) {
 		}
 	}
 	var rec Record
-	if err := json.Unmarshal(data, &rec); err != nil {
-		return nil, err
-	}
-	return &rec, rec.check(r.config, series, id)
+	return &rec, json.Unmarshal(data, &rec)
 }
 
 // A facts is the manifest's file.

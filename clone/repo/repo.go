@@ -116,27 +116,45 @@ type Repo struct {
 	plain  chan []byte // buffers of the size of a chunk
 }
 
+// Made is what Init has made.
+type Made struct {
+	Chunk     int64 // bytes
+	Encrypted bool
+	Snapshots int // that were there: only repository.json was lost
+}
+
 // Init makes a repository in a store where there is none. What was there else
-// stays.
-func Init(ctx context.Context, s store.Store, c InitOptions, o Options) error {
+// stays. Where snapshots are, it is theirs again: c says the grace only then, and
+// o.Keys open an encrypted one.
+func Init(ctx context.Context, s store.Store, c InitOptions, o Options) (Made, error) {
 	o = o.defaults()
 	_, err := stat(ctx, s, configName)
 	switch {
 	case err == nil:
-		return ErrExists
+		return Made{}, ErrExists
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return Made{}, err
 	}
 	conf, err := c.config(o.Random)
 	if err != nil {
-		return err
+		return Made{}, err
 	}
-	if conf.Encrypted {
+	was, there, err := remnant(ctx, s, o)
+	if err != nil {
+		return Made{}, err
+	}
+	switch {
+	case was != nil && conf.Encrypted && !was.Encrypted:
+		return Made{}, fmt.Errorf("%d snapshots are there that are not encrypted: %w", there, ErrExists)
+	case was != nil:
+		was.GraceSeconds = conf.GraceSeconds
+		conf = *was
+	case conf.Encrypted:
 		if err := c.putKey(ctx, s, o.Random); err != nil {
-			return err
+			return Made{}, err
 		}
 	}
-	return putBytes(ctx, s, configName, conf.encode())
+	return Made{conf.Chunk, conf.Encrypted, there}, putBytes(ctx, s, configName, conf.encode())
 }
 
 // Open opens the repository in a store. ErrNoRepository says that there is none,
@@ -145,6 +163,9 @@ func Open(ctx context.Context, s store.Store, o Options) (*Repo, error) {
 	r := &Repo{s: s, o: o.defaults()}
 	data, err := r.read(ctx, configName, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // an image, say
+		if keys, err := r.keys(ctx, snapshotsDir); err == nil && len(keys) > 0 {
+			return nil, fmt.Errorf("%w any more: %s is lost, %d snapshots are there", ErrNoRepository, configName, len(keys))
+		}
 		return nil, ErrNoRepository
 	}
 	if err != nil {

@@ -35,7 +35,7 @@ func fresh(t testing.TB, s store.Store, c repo.InitOptions, o repo.Options) *rep
 	if c.Chunk == 0 {
 		c.Chunk = chunk
 	}
-	if err := repo.Init(t.Context(), s, c, o); err != nil {
+	if _, err := repo.Init(t.Context(), s, c, o); err != nil {
 		t.Fatal(err)
 	}
 	return open(t, s, o)

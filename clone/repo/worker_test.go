@@ -114,7 +114,8 @@ func (w *worker) do(ctx context.Context, job string, rnd *rand.Rand) error {
 	case "drop":
 		return w.drop(filepath.Join(w.s.(*folderTeller).dir(), "..", arg))
 	case "init":
-		return repo.Init(ctx, w.s, repo.InitOptions{Chunk: chunk, Grace: workGrace}, repo.Options{})
+		_, err := repo.Init(ctx, w.s, repo.InitOptions{Chunk: chunk, Grace: workGrace}, repo.Options{})
+		return err
 	case "age":
 		age, err := time.ParseDuration(arg)
 		if err != nil {

@@ -94,7 +94,7 @@ func (b nightlyBackup) openRepo(ctx context.Context, s nightly.Settings, place s
 			Hint: "where it is gone for good, lifeboat repo init makes a new one",
 		}
 	}
-	shelf.make = repoInitOptions{place: place, beside: true, chunk: defaultChunk, grace: repo.DefaultGrace, recipients: s.Repository.Recipients}
+	shelf.make = repoInitOptions{place: place, beside: true, chunk: defaultChunk, grace: repo.DefaultGrace, recipients: s.Repository.Recipients, identity: own.repo.identity}
 	if len(s.Repository.Recipients) == 0 {
 		shelf.make.passphrase = own.repo.passphrase
 	}

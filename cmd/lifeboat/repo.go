@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -43,7 +44,8 @@ type repoInitOptions struct {
 	grace      time.Duration
 	recipients []string
 	passphrase string
-	beside     bool // it may lie beside other things
+	identity   string // of an encrypted one whose repository.json was lost
+	beside     bool   // it may lie beside other things
 }
 
 func newRepoInit(e *env) *cobra.Command {
@@ -54,6 +56,9 @@ func newRepoInit(e *env) *cobra.Command {
 		Long: `Makes a repository in a folder (which is made where it is not there) or at an
 address. A folder that is made can be read by its owner only: it will hold
 password hashes and keys.
+
+Where a repository lies that has lost its repository.json, that is made again as
+its snapshots have it; an encrypted one asks for --identity or --passphrase-file.
 
 With --recipient or --passphrase-file everything in it is encrypted. casync, which
 reads other repositories, cannot read such a one.`,
@@ -69,6 +74,7 @@ reads other repositories, cannot read such a one.`,
 	f.StringVar(&o.chunk, "chunk", defaultChunk, "size of a chunk: 256K, 512K, 1M, 2M or 4M; docs/REPOSITORY.md compares them")
 	f.DurationVar(&o.grace, "grace", repo.DefaultGrace, "how long prune waits before it removes what nobody needs")
 	f.StringArrayVar(&o.recipients, "recipient", nil, "encrypt for this `RECIPIENT` of age (age1…)")
+	f.StringVar(&o.identity, "identity", "", "open the encrypted repository whose repository.json was lost with age's identity in `FILE`")
 	f.StringVar(&o.passphrase, "passphrase-file", "", "encrypt by the passphrase in the first line of `FILE`")
 	return cmd
 }
@@ -77,47 +83,53 @@ func runRepoInit(ctx context.Context, e *env, o repoInitOptions) error {
 	if o.grace == 0 {
 		return usage("--grace is at least an hour: what a backup that is under way counts on must not be removed")
 	}
-	chunk, err := e.initRepo(ctx, o)
+	made, err := e.initRepo(ctx, o)
 	if err != nil {
 		return err
 	}
 	if e.json {
-		return json.NewEncoder(e.stdout).Encode(map[string]any{"message": "done", "repository": shown(o.place), "chunk": chunk, "encrypted": o.encrypted()})
+		return json.NewEncoder(e.stdout).Encode(map[string]any{
+			"message": "done", "repository": shown(o.place), "chunk": made.Chunk, "encrypted": made.Encrypted, "snapshots": made.Snapshots,
+		})
 	}
 	kind := "not encrypted"
-	if o.encrypted() {
+	if made.Encrypted {
 		kind = "encrypted: without the identity or passphrase nobody can read it, you neither"
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: a repository, in chunks of %s, %s\n", shown(o.place), progress.Bytes(chunk), kind)
+	if made.Snapshots > 0 {
+		kind += fmt.Sprintf("; %d snapshots were there, and are its own again", made.Snapshots)
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s: a repository, in chunks of %s, %s\n", shown(o.place), progress.Bytes(made.Chunk), kind)
 	return err
 }
 
-// initRepo makes a repository, and returns the size of its chunks.
-func (e *env) initRepo(ctx context.Context, o repoInitOptions) (int64, error) {
+// initRepo makes a repository, or what was lost of one.
+func (e *env) initRepo(ctx context.Context, o repoInitOptions) (made repo.Made, err error) {
 	c := repo.InitOptions{Grace: o.grace}
-	var err error
 	if c.Chunk, err = chunkSize(o.chunk); err != nil {
-		return 0, err
+		return made, err
 	}
 	if len(o.recipients) > 0 {
 		if c.Encrypt.Age, err = age.ParseRecipients(strings.NewReader(strings.Join(o.recipients, "\n"))); err != nil {
-			return 0, usage("--recipient: %v", err)
+			return made, usage("--recipient: %v", err)
 		}
 	}
-	if c.Encrypt.Passphrase, err = firstLine(o.passphrase); err != nil {
-		return 0, err
+	keys, err := repoFlags{identity: o.identity, passphrase: o.passphrase}.keys()
+	if err != nil {
+		return made, err
 	}
+	c.Encrypt.Passphrase = keys.Passphrase
 	if !isAddress(o.place) {
 		if err := o.makeFolder(); err != nil {
-			return 0, err
+			return made, err
 		}
 	}
 	s, err := e.repoStore(o.place)
 	if err != nil {
-		return 0, err
+		return made, err
 	}
-	err = repo.Init(ctx, s, c, repo.Options{Random: e.random, Clock: e.clock})
-	return c.Chunk, repoRefusal(o.place, err)
+	made, err = repo.Init(ctx, s, c, repo.Options{Keys: keys, Random: e.random, Clock: e.clock})
+	return made, repoRefusal(o.place, err)
 }
 
 func (o repoInitOptions) encrypted() bool { return len(o.recipients) > 0 || o.passphrase != "" }
@@ -131,10 +143,16 @@ func (o repoInitOptions) makeFolder() error {
 	if errors.Is(err, os.ErrNotExist) {
 		return atomicfile.MkdirAll(o.place, folderPerm)
 	}
-	if err == nil && len(entries) > 0 && !o.beside && !isRepoFolder(o.place) {
+	if err == nil && len(entries) > 0 && !o.beside && !isRepoFolder(o.place) && !holdsSnapshots(o.place) {
 		return &clone.Refusal{Err: fmt.Errorf("%s holds other things already", o.place), Hint: "name a new folder, or an empty one"}
 	}
 	return err
+}
+
+// holdsSnapshots tells whether a folder was a repository.
+func holdsSnapshots(place string) bool {
+	found, err := fs.Glob(os.DirFS(place), "snapshots/*/*.caibx")
+	return err == nil && len(found) > 0
 }
 
 // chunkSize reads 256K … 4M.

@@ -122,7 +122,7 @@ func repoRefusal(place string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, repo.ErrNoRepository):
-		hint = "lifeboat repo init makes one"
+		hint = "lifeboat repo init makes it"
 	case errors.Is(err, repo.ErrKey):
 		hint = "give --identity=FILE or --passphrase-file=FILE"
 	case errors.Is(err, repo.ErrNoSnapshot), errors.As(err, &many):
