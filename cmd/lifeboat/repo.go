@@ -132,8 +132,6 @@ func (e *env) initRepo(ctx context.Context, o repoInitOptions) (made repo.Made, 
 	return made, repoRefusal(o.place, err)
 }
 
-func (o repoInitOptions) encrypted() bool { return len(o.recipients) > 0 || o.passphrase != "" }
-
 // folderPerm keeps a disk's secrets with their owner.
 const folderPerm = 0o700
 
