@@ -23,8 +23,8 @@ type Blocks struct {
 // know. So much a hostile block can cost at most, where it is more than the limit.
 const blockWindow = 8 << 20
 
-// blockLevel takes two thirds of the default's time, and at most 4 % more room
-// (docs/REPOSITORY.md, section 2). Nights are mostly packing, on slow CPUs.
+// blockLevel is for nights, which are mostly packing, on slow CPUs. What it costs in
+// room is little: docs/REPOSITORY.md, section 2.
 const blockLevel = zstd.SpeedFastest
 
 // NewBlocks makes the packer of blocks that have at most limit bytes. Workers

@@ -147,6 +147,7 @@ func (r *Repo) decode(dst []byte, id ID, packed []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// An unpacker makes the bytes of a chunk out of its file.
 type unpacker func(dst []byte, id ID, packed []byte) ([]byte, error)
 
 // maxChunkFile is the most that a chunk's file can rightly have.

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"filippo.io/age"
-
 	"lifeboat/clone/extent"
 	"lifeboat/clone/manifest"
 	"lifeboat/clone/repo"
@@ -101,7 +99,11 @@ func TestSame(t *testing.T) {
 	for seed := range uint64(12) {
 		rnd := rand.New(rand.NewPCG(seed, 10))
 		s := newMemory(false)
-		r := openFresh(t, s, seed%3 == 0)
+		sealed, keys := repo.InitOptions{}, repo.Options{}
+		if seed%3 == 0 {
+			sealed, keys = newKey(t)
+		}
+		r := fresh(t, s, sealed, keys)
 		was := randomContent(rnd, 14*chunk+512)
 		base := mustSave(t, r, was, repo.SaveOptions{})
 
@@ -143,18 +145,6 @@ func TestSame(t *testing.T) {
 			t.Errorf("seed %d: the increment's index is another one than that of reading all", seed)
 		}
 	}
-}
-
-// openFresh makes a repository, sealed or not.
-func openFresh(t *testing.T, s store.Store, sealed bool) *repo.Repo {
-	if !sealed {
-		return fresh(t, s, repo.InitOptions{}, repo.Options{})
-	}
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fresh(t, s, repo.InitOptions{Encrypt: repo.Recipients{Age: []age.Recipient{id.Recipient()}}}, repo.Options{Keys: repo.Keys{Age: []age.Identity{id}}})
 }
 
 // TestSameOutOfAnother: what a base's chunk should bring, and another one's file

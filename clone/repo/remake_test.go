@@ -7,21 +7,15 @@ import (
 	"strings"
 	"testing"
 
-	"filippo.io/age"
-
 	"lifeboat/clone/repo"
 )
 
 // TestRemake loses repository.json, and makes it again out of the snapshots.
 func TestRemake(t *testing.T) {
 	t.Parallel()
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealed := repo.InitOptions{Encrypt: repo.Recipients{Age: []age.Recipient{id.Recipient()}}, Chunk: 2 * chunk}
+	sealed, keys := newKey(t)
+	sealed.Chunk = 2 * chunk
 	for name, c := range map[string]repo.InitOptions{"plain": {}, "sealed": sealed} {
-		keys := repo.Options{Keys: repo.Keys{Age: []age.Identity{id}}}
 		s := newMemory(false)
 		r := fresh(t, s, c, keys)
 		disk := randomContent(rand.New(rand.NewPCG(3, 4)), 9*chunk+512)
@@ -51,12 +45,7 @@ func TestRemake(t *testing.T) {
 // all a new key over that of all there is.
 func TestRemakeRefused(t *testing.T) {
 	t.Parallel()
-	id, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealed := repo.InitOptions{Encrypt: repo.Recipients{Age: []age.Recipient{id.Recipient()}}}
-	keys := repo.Options{Keys: repo.Keys{Age: []age.Identity{id}}}
+	sealed, keys := newKey(t)
 	for name, c := range map[string]struct {
 		was, now repo.InitOptions
 		keys     repo.Options

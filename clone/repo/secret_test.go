@@ -19,16 +19,22 @@ import (
 	"lifeboat/clone/store"
 )
 
-func TestEncrypted(t *testing.T) {
-	t.Parallel()
+// newKey is for a repository that is encrypted: how it is made, and what opens it.
+func newKey(t *testing.T) (repo.InitOptions, repo.Options) {
+	t.Helper()
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return repo.InitOptions{Encrypt: repo.Recipients{Age: []age.Recipient{id.Recipient()}}}, repo.Options{Keys: repo.Keys{Age: []age.Identity{id}}}
+}
+
+func TestEncrypted(t *testing.T) {
+	t.Parallel()
+	sealed, keys := newKey(t)
 	dir := t.TempDir()
 	s := store.NewFolder(dir)
-	keys := repo.Options{Keys: repo.Keys{Age: []age.Identity{id}}}
-	r := fresh(t, s, repo.InitOptions{Encrypt: repo.Recipients{Age: []age.Recipient{id.Recipient()}}}, keys)
+	r := fresh(t, s, sealed, keys)
 	c := randomContent(mrand.New(mrand.NewPCG(4, 20)), 9*chunk+512)
 	copy(c.bytes[c.used[0].Off:], strings.Repeat("a secret of the disk", 1000))
 	snap := mustSave(t, r, c, repo.SaveOptions{Host: "hidden-host", Verify: true})

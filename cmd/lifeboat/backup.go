@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,10 +97,7 @@ where they lie: now, and whenever the backup is used (exit code 5).`,
 // namesImage tells whether a place is called as an image is. What is not can only be
 // a repository: one that cannot be opened says why.
 func namesImage(place string) bool {
-	if isAddress(place) {
-		place, _, _ = strings.Cut(place, "?")
-	}
-	switch strings.ToLower(filepath.Ext(place)) {
+	switch extOf(place) {
 	case ".img", ".gz", ".zst", ".xz":
 		return true
 	}

@@ -90,8 +90,8 @@ func (b nightlyBackup) openRepo(ctx context.Context, s nightly.Settings, place s
 	}
 	if known {
 		return nil, &clone.Refusal{
-			Err:  fmt.Errorf("%s: the repository that earlier runs wrote to is not there: is another disk mounted, or none?", shown(place)),
-			Hint: "where it is gone for good, lifeboat repo init makes a new one",
+			Err:  fmt.Errorf("the repository that earlier runs wrote to is not there: %w: is another disk mounted, or none?", err),
+			Hint: "where it is gone for good, lifeboat repo init makes a new one, and what was lost of one",
 		}
 	}
 	shelf.make = repoInitOptions{place: place, beside: true, chunk: defaultChunk, grace: repo.DefaultGrace, recipients: s.Repository.Recipients, identity: own.repo.identity}

@@ -55,7 +55,7 @@ func backupToRepo(ctx context.Context, e *env, o backupOptions) error {
 	r, err := e.openRepo(ctx, o.to)
 	if errors.Is(err, repo.ErrNoRepository) {
 		err = &clone.Refusal{
-			Err:  fmt.Errorf("%s: no repository is here, and an image to be written is named .img, .img.gz or .img.zst", shown(o.to)),
+			Err:  fmt.Errorf("%w, and an image to be written is named .img, .img.gz or .img.zst", err),
 			Hint: "lifeboat repo init makes a repository",
 		}
 	}
